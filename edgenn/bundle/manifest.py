@@ -1,0 +1,236 @@
+"""What a bundle says of itself: a strict, versioned JSON document.
+
+The same document is embedded in every model file, so that a bare
+``model.int8.tflite`` still knows its labels and its preprocessing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgenn.errors import BundleError
+from edgenn.ops.preprocess import Layout, Letterbox, Normalize, Resize, Step
+
+SCHEMA_VERSION = 1
+
+Task = Literal["detect", "classify", "sequence"]
+EngineName = Literal["onnx", "litert"]
+Precision = Literal["fp32", "fp16", "int8"]
+AnyStep = Annotated[Letterbox | Resize | Normalize, Field(discriminator="op")]
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageInput(Strict):
+    """A picture.
+
+    Attributes:
+        name: Tensor name in this manifest.
+        size: Height, width in pixels.
+        color: Channel order of the tensor.
+        steps: Preprocessing, in order.
+    """
+
+    kind: Literal["image"] = "image"
+    name: str = "image"
+    size: tuple[int, int]
+    color: Literal["rgb", "bgr"] = "rgb"
+    steps: tuple[AnyStep, ...]
+
+
+class WindowInput(Strict):
+    """A stretch of a sensor stream.
+
+    Attributes:
+        name: Tensor name in this manifest.
+        length: Readings per window.
+        stride: Readings between the starts of two windows in live use.
+        rate: Readings per second, Hz.
+        channels: Name of each value of a reading, in order.
+        units: Unit of each channel, same order; empty where not known.
+        steps: Preprocessing, in order.
+    """
+
+    kind: Literal["window"] = "window"
+    name: str = "window"
+    length: int = Field(gt=0)
+    stride: int = Field(gt=0)
+    rate: float = Field(gt=0)
+    channels: tuple[str, ...] = Field(min_length=1)
+    units: tuple[str, ...] = ()
+    steps: tuple[AnyStep, ...] = ()
+
+
+class Decode(Strict):
+    """Name of a file in ``ops/decode`` and its parameters."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class State(Strict):
+    """One tensor that a streaming net hands to its next step."""
+
+    input: str
+    output: str
+    shape: tuple[int, ...]
+    initial: float = 0.0
+
+
+class Tolerance(Strict):
+    """How far a variant may be from the trained network on the golden samples.
+
+    Attributes:
+        max_abs: Largest allowed difference of each raw output.
+        agreement: Smallest allowed share of equal decisions, 0..1.
+    """
+
+    max_abs: dict[str, float]
+    agreement: float = Field(ge=0, le=1)
+
+
+class Variant(Strict):
+    """One model file.
+
+    Attributes:
+        file: Name inside the bundle.
+        engine: Runtime that runs it.
+        precision: fp32, fp16 or int8.
+        layout: Axis order of picture tensors in this file.
+        tensors: Manifest tensor name to the file's own tensor name.
+        sha256: Hash of the file, hex; empty in a manifest embedded in that file.
+        size: Bytes of the file; 0 in an embedded manifest.
+        metrics: What was measured at export (task metric, drop, latency).
+        tolerance: Bounds for the golden samples.
+    """
+
+    file: str
+    engine: EngineName
+    precision: Precision
+    layout: Layout = "nchw"
+    tensors: dict[str, str]
+    sha256: str = ""
+    size: int = Field(default=0, ge=0)
+    metrics: dict[str, float] = {}
+    tolerance: Tolerance | None = None
+
+
+class Golden(Strict):
+    """The file of golden samples and how many there are."""
+
+    file: str = "golden.npz"
+    sha256: str
+    size: int = Field(ge=0)
+    count: int = Field(gt=0)
+
+
+class Provenance(Strict):
+    """Where the weights come from."""
+
+    edgenn: str
+    recipe_sha256: str = ""
+    data_sha256: str = ""
+    seed: int = 0
+    licence: str = ""
+    data: str = ""
+    versions: dict[str, str] = {}
+
+
+class Manifest(Strict):
+    """Everything a device has to know to use the model files.
+
+    Attributes:
+        schema_version: Version of this document's form.
+        name: Short name of the model.
+        task: detect, classify or sequence.
+        labels: Class names in the order of the net's outputs.
+        input: What the net takes.
+        outputs: Names of the net's outputs, in order.
+        decode: How outputs become a prediction.
+        state: Tensors carried from step to step by streaming nets.
+        temporal: Defaults of temporal stages, by stage name.
+        variants: The model files.
+        golden: Samples that prove parity, None in embedded manifests.
+        provenance: Recipe, data, versions, licence.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    task: Task
+    labels: tuple[str, ...] = Field(min_length=1)
+    input: ImageInput | WindowInput = Field(discriminator="kind")
+    outputs: tuple[str, ...] = Field(min_length=1)
+    decode: Decode
+    state: tuple[State, ...] = ()
+    temporal: dict[str, dict[str, Any]] = {}
+    variants: tuple[Variant, ...] = ()
+    golden: Golden | None = None
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _tensors_are_named(self) -> Manifest:
+        wanted = {self.input.name, *self.outputs}
+        for variant in self.variants:
+            missing = wanted - set(variant.tensors)
+            if missing:
+                raise ValueError(f"{variant.file} does not map the tensors {sorted(missing)}")
+        return self
+
+    def to_json(self) -> str:
+        """Indented JSON, keys in the order of this class."""
+        return self.model_dump_json(indent=1)
+
+
+def parse_manifest(text: str | bytes, where: str) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        text: The JSON document.
+        where: What to call it in an error.
+
+    Raises:
+        BundleError: Not JSON, of an unknown schema version, or with wrong
+            keys or values (all of them named).
+    """
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"{where}: the manifest is not valid JSON ({error})") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"{where}: manifest schema version {version!r} is not known to this edgenn, which "
+            f"reads version {SCHEMA_VERSION}; update edgenn or export the model again"
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BundleError(f"{where}: the manifest is not valid: {faults}") from error
+
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Decode",
+    "EngineName",
+    "Golden",
+    "ImageInput",
+    "Layout",
+    "Manifest",
+    "Precision",
+    "Provenance",
+    "State",
+    "Step",
+    "Task",
+    "Tolerance",
+    "Variant",
+    "WindowInput",
+    "parse_manifest",
+]

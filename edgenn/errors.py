@@ -1,0 +1,90 @@
+"""Every error that edgenn raises on purpose.
+
+The tree::
+
+    EdgennError                    exit code 1
+    ├── UsageError                 2   a flag, name or argument that makes no sense
+    │   └── UnknownNameError       2   no plug-in, built-in model or label of that name
+    ├── MissingExtraError          3   an optional package is not installed
+    ├── RecipeError                4   a recipe with wrong keys or values
+    ├── DataError                  5   training data missing, unreadable or too bad
+    ├── ModelError                 6   a model file or its tensors are not usable
+    │   └── BundleError            6   a bundle that is damaged, unsafe or too new
+    ├── SourceError                7   a camera, file or stream that cannot be opened or read
+    ├── SinkError                  8   an output that cannot be written
+    ├── ParityError                9   a model file does not compute what it should
+    └── AccuracyError              10  an exported variant lost more than ``--max-drop``
+
+A message is one clear sentence: what was wrong, where, and what to do. The
+command line prints it without a traceback and exits with the class's code.
+"""
+
+from __future__ import annotations
+
+
+class EdgennError(Exception):
+    """Base of every error that a user can cause or mend."""
+
+    exit_code = 1
+
+
+class UsageError(EdgennError):
+    """A flag, name or argument that makes no sense."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """No plug-in, built-in model or label has that name."""
+
+
+class MissingExtraError(EdgennError):
+    """An optional package is not installed; the message holds the pip line."""
+
+    exit_code = 3
+
+
+class RecipeError(EdgennError):
+    """A recipe with unknown keys or wrong values, all of them listed."""
+
+    exit_code = 4
+
+
+class DataError(EdgennError):
+    """Training data that is missing, unreadable or too bad to train on."""
+
+    exit_code = 5
+
+
+class ModelError(EdgennError):
+    """A model file, or a tensor given to it, that is not usable."""
+
+    exit_code = 6
+
+
+class BundleError(ModelError):
+    """A bundle that is damaged, unsafe to read or of an unknown version."""
+
+
+class SourceError(EdgennError):
+    """A camera, file or stream that cannot be opened or failed while read."""
+
+    exit_code = 7
+
+
+class SinkError(EdgennError):
+    """An output that cannot be written."""
+
+    exit_code = 8
+
+
+class ParityError(EdgennError):
+    """A model file that does not compute what its golden samples say."""
+
+    exit_code = 9
+
+
+class AccuracyError(EdgennError):
+    """An exported variant lost more accuracy than was allowed."""
+
+    exit_code = 10

@@ -1,0 +1,108 @@
+"""Anchor-free detectors that predict four distances per grid cell.
+
+Two tensors, apart so that they never share a quantisation scale:
+
+- ``boxes`` (1, N, 4): distances from the cell's centre to the left, top, right
+  and bottom edge, in units of the cell's stride (FCOS, Tian et al. 2019).
+- ``scores`` (1, N, C): logits; sigmoid gives the score of each class.
+
+N runs over the strides in the given order, each grid row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgenn.errors import ModelError
+from edgenn.ops.boxes import nms
+from edgenn.ops.decode import Decoder
+from edgenn.ops.decode._params import parse
+from edgenn.ops.preprocess import Geometry
+from edgenn.types import Detections, Floats
+
+
+@dataclass(frozen=True)
+class Params:
+    """What the manifest may set.
+
+    Attributes:
+        strides: Net pixels per cell of each grid.
+        conf: Boxes below this score are dropped, 0..1.
+        iou: Overlap above which NMS drops the weaker box, 0..1.
+        max_det: At most so many boxes per frame.
+        candidates: At most so many boxes go into NMS, the best ones.
+    """
+
+    strides: tuple[int, ...] = (8, 16, 32)
+    conf: float = 0.25
+    iou: float = 0.6
+    max_det: int = 100
+    candidates: int = 300
+
+
+def centers(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Centres of all cells in net pixels, and their strides.
+
+    Args:
+        size: Height and width of the net's input.
+        strides: Net pixels per cell of each grid.
+
+    Returns:
+        (N, 2) x y and (N, 1) stride, both float32.
+    """
+    points, scales = [], []
+    for stride in strides:
+        rows, columns = -(-size[0] // stride), -(-size[1] // stride)
+        y, x = np.mgrid[:rows, :columns].astype(np.float32)
+        points.append((np.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride)
+        scales.append(np.full((rows * columns, 1), stride, np.float32))
+    return np.concatenate(points), np.concatenate(scales)
+
+
+def build(
+    params: Mapping[str, Any], labels: tuple[str, ...], size: tuple[int, int] | None
+) -> Decoder:
+    """Make the decoder for one input size."""
+    p = parse(Params, params)
+    if size is None:
+        raise ModelError("the ltrb layout decodes pictures, but the model takes windows")
+    points, scales = centers(size, p.strides)
+    # The sigmoid never falls, so the threshold is applied to logits: no exp for the empty cells.
+    conf = min(max(p.conf, 1e-6), 1 - 1e-6)
+    threshold = np.float32(np.log(conf / (1 - conf)))
+
+    def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
+        logits, distances = outputs["scores"][0], outputs["boxes"][0]
+        if logits.shape != (len(points), len(labels)) or distances.shape != (len(points), 4):
+            raise ModelError(
+                f"the model gives boxes {distances.shape} and scores {logits.shape}; "
+                f"a {size[0]}x{size[1]} input with strides {p.strides} and {len(labels)} labels "
+                f"needs ({len(points)}, 4) and ({len(points)}, {len(labels)})"
+            )
+        cells, class_ids = np.nonzero(logits >= threshold)
+        best = logits[cells, class_ids]
+        if len(best) > p.candidates:
+            # Stable, so that equal scores are cut the same way on every machine.
+            top = np.argsort(-best, kind="stable")[: p.candidates]
+            cells, class_ids, best = cells[top], class_ids[top], best[top]
+        if not len(best):
+            return Detections.empty(labels)
+        boxes = to_boxes(distances[cells], points[cells], scales[cells])
+        scores = np.asarray(1 / (1 + np.exp(-best)), np.float32)
+        keep = nms(boxes, scores, class_ids, p.iou, p.max_det)
+        boxes = boxes[keep]
+        if geometry is not None:
+            boxes = geometry.to_frame(boxes)
+        return Detections(boxes, scores[keep], class_ids[keep].astype(np.int64), labels)
+
+    return decode
+
+
+def to_boxes(distances: Floats, points: Floats, scales: Floats) -> Floats:
+    """(N, 4) x1 y1 x2 y2 in net pixels from distances in strides."""
+    reach = distances * scales
+    return np.concatenate([points - reach[:, :2], points + reach[:, 2:]], 1)

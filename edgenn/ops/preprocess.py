@@ -1,0 +1,285 @@
+"""From a picture or a window of readings to the array that a net takes.
+
+A list of steps describes the work; the steps travel in the manifest, the code
+does not. Training augments its samples and then calls the same functions.
+
+Picture steps run in this order: one that fixes the size (`Letterbox` or
+`Resize`), then `Normalize`. Window steps: `Normalize` alone, per channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenn.errors import ModelError
+from edgenn.types import Floats, Image
+
+Layout = Literal["nchw", "nhwc"]
+
+# The manifest's validator reads this off each step: an unknown key is an error.
+_STRICT: dict[str, Any] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Fit a picture into ``size`` with its aspect kept, and pad the rest.
+
+    Attributes:
+        size: Height, width in pixels.
+        pad: Grey level of the padding, 0..255.
+        align: Where the picture lies: "center", or "start" for top left.
+    """
+
+    size: tuple[int, int]
+    pad: int = 114
+    align: Literal["center", "start"] = "center"
+    op: Literal["letterbox"] = "letterbox"
+    __pydantic_config__: ClassVar = _STRICT
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Stretch a picture to ``size`` (height, width), aspect not kept."""
+
+    size: tuple[int, int]
+    op: Literal["resize"] = "resize"
+    __pydantic_config__: ClassVar = _STRICT
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """``(x * scale - mean) / std`` per channel, in the net's channel order."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float = 1.0
+    op: Literal["normalize"] = "normalize"
+    __pydantic_config__: ClassVar = _STRICT
+
+
+Step = Letterbox | Resize | Normalize
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the net's pixels map to those of the original frame.
+
+    ``net = frame * (scale_x, scale_y) + (pad_x, pad_y)``
+
+    Attributes:
+        frame_size: Height, width of the original frame in pixels.
+        scale_x: Net pixels per frame pixel, across.
+        scale_y: Net pixels per frame pixel, down.
+        pad_x: Columns of padding on the left, in net pixels.
+        pad_y: Rows of padding on top, in net pixels.
+    """
+
+    frame_size: tuple[int, int]
+    scale_x: float
+    scale_y: float
+    pad_x: float = 0.0
+    pad_y: float = 0.0
+
+    def to_frame(self, boxes: Floats) -> Floats:
+        """Move (N, 4) x1 y1 x2 y2 boxes from net to frame pixels, cut to the frame."""
+        height, width = self.frame_size
+        out: Floats = boxes.astype(np.float32)  # astype copies
+        out[:, 0::2] = ((out[:, 0::2] - self.pad_x) / self.scale_x).clip(0, width)
+        out[:, 1::2] = ((out[:, 1::2] - self.pad_y) / self.scale_y).clip(0, height)
+        return out
+
+    def to_net(self, boxes: Floats) -> Floats:
+        """Move (N, 4) x1 y1 x2 y2 boxes from frame to net pixels."""
+        out: Floats = boxes.astype(np.float32)
+        out[:, 0::2] = out[:, 0::2] * self.scale_x + self.pad_x
+        out[:, 1::2] = out[:, 1::2] * self.scale_y + self.pad_y
+        return out
+
+
+def place(image: Image, step: Letterbox | Resize, out: Image | None = None) -> Image:
+    """Bring a picture to the size of ``step``, still uint8 and in its colour order.
+
+    Args:
+        image: (H, W, 3) uint8.
+        step: The size and the way to reach it.
+        out: Buffer of the final size to write into, or None for a new one.
+
+    Returns:
+        (size[0], size[1], 3) uint8; ``out`` if it was given.
+    """
+    height, width = step.size
+    if out is None:
+        out = np.empty((height, width, 3), np.uint8)
+    if isinstance(step, Resize):
+        _resize(image, out)
+        return out
+    top, left, inner_height, inner_width = _letterbox_window(image.shape[:2], step)
+    bottom, right = top + inner_height, left + inner_width
+    out[:top] = step.pad
+    out[bottom:] = step.pad
+    out[top:bottom, :left] = step.pad
+    out[top:bottom, right:] = step.pad
+    _resize(image, out[top:bottom, left:right])
+    return out
+
+
+def geometry(frame_size: tuple[int, ...], step: Letterbox | Resize) -> Geometry:
+    """The mapping that `place` applies to a frame of this (height, width)."""
+    height, width = frame_size[:2]
+    if isinstance(step, Resize):
+        return Geometry((height, width), step.size[1] / width, step.size[0] / height)
+    top, left, inner_height, inner_width = _letterbox_window((height, width), step)
+    return Geometry((height, width), inner_width / width, inner_height / height, left, top)
+
+
+def normalize(values: NDArray[np.generic], step: Normalize, out: Floats) -> Floats:
+    """Write ``(values * scale - mean) / std`` into ``out``; channels come last in both.
+
+    ``out`` may be a transposed view, which is how a planar layout is filled
+    without a second pass.
+    """
+    gain, bias = _gain_bias(step)
+    if gain.size not in (1, values.shape[-1]):
+        raise ModelError(
+            f"normalisation has {gain.size} channels but the input has {values.shape[-1]}"
+        )
+    np.multiply(values, gain, out=out, casting="unsafe")
+    out += bias
+    return out
+
+
+class ImagePreprocessor:
+    """Replays the manifest's steps on pictures, into buffers that it reuses.
+
+    Args:
+        steps: A size step, then at most one `Normalize`.
+        color: Channel order that the net wants; frames come as BGR.
+        layout: Axis order that the model file wants.
+
+    Raises:
+        ModelError: The steps are not of that form.
+    """
+
+    def __init__(
+        self,
+        steps: tuple[Step, ...],
+        color: Literal["rgb", "bgr"],
+        layout: Layout,
+    ) -> None:
+        if not steps or isinstance(steps[0], Normalize):
+            raise ModelError("a picture model's first preprocessing step must fix the size")
+        if len(steps) > 2 or not all(isinstance(s, Normalize) for s in steps[1:]):
+            raise ModelError("a picture model takes one size step, then one normalize step")
+        self.placing: Letterbox | Resize = steps[0]
+        last = steps[-1]
+        self._normalize = last if isinstance(last, Normalize) else Normalize((0.0,), (1.0,))
+        self._reverse = color == "rgb"
+        height, width = self.placing.size
+        self._placed = np.empty((height, width, 3), np.uint8)
+        shape = (1, 3, height, width) if layout == "nchw" else (1, height, width, 3)
+        self._tensor: Floats = np.empty(shape, np.float32)
+        first = self._tensor[0]
+        self._channels_last = first.transpose(1, 2, 0) if layout == "nchw" else first
+
+    def __call__(self, image: Image) -> tuple[Floats, Geometry]:
+        """Prepare one frame.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+
+        Returns:
+            The net's input, (1, 3, H, W) or (1, H, W, 3) float32, valid until
+            the next call; and the geometry that maps boxes back.
+
+        Raises:
+            ModelError: The picture is not (H, W, 3) uint8.
+        """
+        check_image(image)
+        place(image, self.placing, self._placed)
+        return self.finish(self._placed), geometry(image.shape, self.placing)
+
+    def finish(self, placed: Image) -> Floats:
+        """The part after sizing: colour order, normalisation and layout.
+
+        Args:
+            placed: (H, W, 3) uint8 BGR, already of the net's size.
+        """
+        source = placed[:, :, ::-1] if self._reverse else placed
+        normalize(source, self._normalize, self._channels_last)
+        return self._tensor
+
+
+class WindowPreprocessor:
+    """Normalises windows of sensor readings into one reused (1, T, C) buffer.
+
+    Raises:
+        ModelError: A step other than `Normalize`, or more than one.
+    """
+
+    def __init__(self, steps: tuple[Step, ...], length: int, channels: int) -> None:
+        if len(steps) > 1 or not all(isinstance(s, Normalize) for s in steps):
+            raise ModelError("a sequence model takes at most one preprocessing step, normalize")
+        step = steps[0] if steps else None
+        self._normalize = step if isinstance(step, Normalize) else Normalize((0.0,), (1.0,))
+        self._tensor: Floats = np.empty((1, length, channels), np.float32)
+
+    def __call__(self, values: Floats) -> Floats:
+        """Prepare one window of (T, C) readings; the result lasts until the next call.
+
+        Raises:
+            ModelError: The window has another shape.
+        """
+        if values.shape != self._tensor.shape[1:]:
+            wanted, got = self._tensor.shape[1:], values.shape
+            raise ModelError(
+                f"the model takes windows of {wanted[0]} readings x {wanted[1]} channels, "
+                f"not {' x '.join(map(str, got))}"
+            )
+        normalize(values, self._normalize, self._tensor[0])
+        return self._tensor
+
+
+def check_image(image: Image) -> None:
+    """Refuse anything but an (H, W, 3) uint8 picture.
+
+    Raises:
+        ModelError: Says what the array is instead.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ModelError(
+            "a frame must be (height, width, 3) uint8 in BGR order, not "
+            f"{tuple(image.shape)} {image.dtype}; convert it with cv2.cvtColor first"
+        )
+
+
+def _letterbox_window(frame_size: tuple[int, ...], step: Letterbox) -> tuple[int, int, int, int]:
+    height, width = step.size
+    ratio = min(height / frame_size[0], width / frame_size[1])
+    inner_height = max(1, min(height, round(frame_size[0] * ratio)))
+    inner_width = max(1, min(width, round(frame_size[1] * ratio)))
+    if step.align == "start":
+        return 0, 0, inner_height, inner_width
+    return (height - inner_height) // 2, (width - inner_width) // 2, inner_height, inner_width
+
+
+def _resize(image: Image, out: Image) -> None:
+    size = (out.shape[1], out.shape[0])
+    if image.shape[:2] == out.shape[:2]:
+        out[:] = image
+        return
+    # INTER_AREA averages when shrinking, as photo libraries do; bilinear alone aliases.
+    shrinks = size[0] < image.shape[1] and size[1] < image.shape[0]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    out[:] = cv2.resize(image, size, interpolation=how)
+
+
+def _gain_bias(step: Normalize) -> tuple[Floats, Floats]:
+    std = np.asarray(step.std, np.float64)
+    gain = (step.scale / std).astype(np.float32)
+    bias = (-np.asarray(step.mean, np.float64) / std).astype(np.float32)
+    return gain, bias

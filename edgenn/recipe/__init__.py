@@ -1,0 +1,1 @@
+"""The recipe: one YAML file that says how a model is made, strictly checked."""

@@ -1,0 +1,194 @@
+"""Every key that a recipe may have: its type, default, bounds and meaning.
+
+The help of ``edgenn train``, the JSON schema for editors and the checks of
+`edgenn.recipe.load` all come from these classes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the recipe; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Split(Section):
+    """How samples are divided into training and validation; a group is never on both sides."""
+
+    by: Literal["group", "sample", "given"] = Field(
+        "group",
+        description="group: whole people, recordings or scenes; sample: each on its own; "
+        "given: as the data says (train and val folders, a split column)",
+    )
+    val: Share | list[str] = Field(
+        0.2, description="share of the groups to validate on, or the names of those groups"
+    )
+    group: str = Field(
+        "", description="regular expression whose first bracket finds the group in a file's path"
+    )
+
+
+class Data(Section):
+    """Where the samples are and how to read them."""
+
+    format: Literal["yolo", "coco", "voc", "imagefolder", "csv", "npz"] = Field(
+        description="layout of the data on disk"
+    )
+    path: str = Field(description="file or folder; ${NAME} is taken from the environment")
+    labels: list[str] = Field(
+        [], description="classes to use, in this order; empty means all that the data has"
+    )
+    split: Split = Split()
+    max_bad: Share = Field(0.1, description="training stops when more than this share is bad")
+    time: str = Field("", description="csv: name of the timestamp column, in seconds")
+    label: str = Field("label", description="csv: name of the label column")
+    channels: list[str] = Field(
+        [], description="csv: columns to use, in this order; empty means all that remain"
+    )
+    rate: float | None = Field(
+        None, gt=0, description="csv and npz: readings per second, where no timestamps tell"
+    )
+    units: list[str] = Field([], description="unit of each channel, kept in the manifest")
+
+
+class Input(Section):
+    """What the net sees."""
+
+    imgsz: int | tuple[int, int] = Field(
+        320,
+        description="picture side in pixels, or [height, width]; a multiple of 32 for detectors",
+    )
+    resize: Literal["letterbox", "stretch"] = Field(
+        "letterbox", description="letterbox keeps the aspect and pads, stretch does not"
+    )
+    mean: tuple[float, float, float] = Field(
+        (123.675, 116.28, 103.53), description="per colour channel (RGB), 0..255"
+    )
+    std: tuple[float, float, float] = Field(
+        (58.395, 57.12, 57.375), description="per colour channel (RGB), 0..255"
+    )
+    window: int = Field(128, gt=1, description="sequence: readings per window")
+    stride: int = Field(32, gt=0, description="sequence: readings between two windows")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return (self.imgsz, self.imgsz) if isinstance(self.imgsz, int) else self.imgsz
+
+
+class Net(Section):
+    """Which network."""
+
+    family: str = Field(description="file in edgenn/nets: dscnn, anchorfree, rnn, ...")
+    size: str = Field("s", description="one of the family's sizes")
+    weights: str = Field(
+        "",
+        description="checkpoint to start from (safetensors, or a .pth of the backbone); "
+        "${NAME} is taken from the environment",
+    )
+    options: dict[str, Any] = Field({}, description="values that replace those of the size")
+
+
+class Augment(Section):
+    """Random changes to training samples; validation samples are never changed."""
+
+    flip: Share = Field(0.5, description="pictures: chance of a left-right flip")
+    scale: tuple[float, float] = Field((0.7, 1.4), description="pictures: zoom, low and high")
+    translate: Share = Field(0.1, description="pictures: largest shift, as a share of the side")
+    rotate: float = Field(0.0, ge=0, le=180, description="pictures: largest turn, degrees")
+    hsv: tuple[float, float, float] = Field(
+        (0.015, 0.5, 0.4), description="pictures: hue, saturation and value jitter, 0..1"
+    )
+    mosaic: Share = Field(0.0, description="detect: chance to join four pictures into one")
+    jitter: float = Field(0.05, ge=0, description="sequence: noise, in standard deviations")
+    magnitude: Share = Field(0.1, description="sequence: largest relative change of scale")
+    shift: bool = Field(True, description="sequence: cut training windows at random places")
+    last_epochs_plain: int = Field(
+        0, ge=0, description="switch mosaic and zoom off for so many last epochs"
+    )
+
+
+class Train(Section):
+    """The optimisation."""
+
+    epochs: int = Field(50, gt=0)
+    batch: int = Field(32, gt=0, description="samples per step and process")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    backbone_lr: float = Field(1.0, ge=0, description="factor on lr for pretrained layers")
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: Share = Field(0.05, description="share of all steps with a rising learning rate")
+    clip: float = Field(5.0, ge=0, description="largest gradient norm; 0 switches it off")
+    ema: Share = Field(0.998, description="decay of the averaged weights; 0 switches them off")
+    label_smoothing: Share = Field(0.0, description="classify and sequence only")
+    amp: bool = Field(True, description="mixed precision where the device gains from it (CUDA)")
+    patience: int = Field(0, ge=0, description="stop after so many epochs without gain; 0: never")
+    eval_every: int = Field(1, gt=0, description="epochs between two validations")
+    workers: int = Field(2, ge=0, description="processes that load data; 0 loads in this one")
+
+
+class Calibration(Section):
+    """How int8 ranges are found, on training samples."""
+
+    method: Literal["minmax", "entropy", "percentile"] = Field(
+        "minmax", description="ONNX only; TFLite calibrates by a moving minimum and maximum"
+    )
+    samples: int = Field(128, gt=0, description="training samples to run")
+
+
+class GoldenSamples(Section):
+    """Samples that go into the bundle to prove parity on the device."""
+
+    source: str = Field(
+        "val",
+        description="val: from the validation split; synthetic: made here, for data that may not "
+        "be passed on; or a path to pictures, a video, or an npz of windows; "
+        "${NAME} is taken from the environment",
+    )
+    count: int = Field(4, gt=0, le=64)
+
+
+class Export(Section):
+    """Defaults of ``edgenn export``."""
+
+    calibration: Calibration = Calibration()
+    golden: GoldenSamples = GoldenSamples()
+    max_drop: Share = Field(0.01, description="largest loss of the task metric, absolute")
+
+
+class Recipe(Section):
+    """How one model is made."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="short name")
+    task: Literal["detect", "classify", "sequence"]
+    seed: int = Field(0, ge=0)
+    licence: str = Field("", description="licence of the trained weights, for the model card")
+    sources: str = Field("", description="where the data came from, for the model card")
+    data: Data
+    input: Input = Input()
+    net: Net
+    augment: Augment = Augment()
+    train: Train = Train()
+    decode: dict[str, Any] = Field({}, description="defaults of the decoder: conf, iou, max_det")
+    export: Export = Export()
+
+    @model_validator(mode="after")
+    def _formats_fit_tasks(self) -> Recipe:
+        fits = {
+            "detect": ("yolo", "coco", "voc"),
+            "classify": ("imagefolder",),
+            "sequence": ("csv", "npz"),
+        }[self.task]
+        if self.data.format not in fits:
+            raise ValueError(
+                f"task {self.task} reads data.format {' or '.join(fits)}, not {self.data.format}"
+            )
+        if self.task == "detect" and any(side % 32 for side in self.input.size):
+            raise ValueError("input.imgsz of a detector must be a multiple of 32")
+        return self

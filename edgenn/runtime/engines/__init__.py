@@ -1,0 +1,46 @@
+"""Inference engines, one file per engine.
+
+A file is a plug-in with three names, so few because an engine only has to
+turn arrays into arrays; what they mean is the manifest's business:
+
+- ``SUFFIX``: ending of the model files that it runs.
+- ``open_model(data: bytes, threads: int) -> Engine``.
+- ``read_manifest(data: bytes) -> str | None``: the JSON embedded in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from edgenn.types import Floats
+
+
+class Engine(Protocol):
+    """A loaded model file."""
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every input by the file's own tensor names; -1 where it is free."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The file's own names of its outputs."""
+        ...
+
+    def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:
+        """One inference.
+
+        Args:
+            feeds: float32 arrays by the file's input names. Engines quantise
+                them where the file takes integers.
+
+        Returns:
+            float32 arrays by the file's output names, dequantised. They may
+            be reused by the next call.
+
+        Raises:
+            ModelError: A tensor of another name or shape.
+        """
+        ...

@@ -1,0 +1,112 @@
+"""LiteRT, formerly TensorFlow Lite: ``ai-edge-litert``, or ``tflite-runtime`` where that is
+what the device has (32-bit ARM).
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgenn.errors import ModelError
+from edgenn.types import Floats
+
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ModuleNotFoundError as _missing:
+    if _missing.name != "ai_edge_litert":
+        raise
+    try:
+        from tflite_runtime.interpreter import Interpreter
+    except ModuleNotFoundError:
+        # Name the maintained package in the message, not the old one.
+        raise _missing from None
+
+SUFFIX = ".tflite"
+MANIFEST_FILE = "edgenn.manifest.json"
+
+
+class LiteRtEngine:
+    """An interpreter with allocated tensors."""
+
+    def __init__(self, interpreter: Any) -> None:  # noqa: ANN401  two packages, no shared type
+        self._interpreter = interpreter
+        self._ins: dict[str, dict[str, Any]] = {
+            d["name"]: d for d in interpreter.get_input_details()
+        }
+        self._outs: dict[str, dict[str, Any]] = {
+            d["name"]: d for d in interpreter.get_output_details()
+        }
+        self.inputs: Mapping[str, tuple[int, ...]] = {
+            name: tuple(int(n) for n in d["shape"]) for name, d in self._ins.items()
+        }
+        self.outputs: tuple[str, ...] = tuple(self._outs)
+
+    def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:
+        """See `edgenn.runtime.engines.Engine.run`."""
+        if feeds.keys() != self._ins.keys():
+            raise ModelError(f"the model takes {sorted(self._ins)}, not {sorted(feeds)}")
+        try:
+            for name, value in feeds.items():
+                details = self._ins[name]
+                self._interpreter.set_tensor(details["index"], quantize(value, details))
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"LiteRT could not run the model: {error}") from error
+        return {
+            name: dequantize(self._interpreter.get_tensor(d["index"]), d)
+            for name, d in self._outs.items()
+        }
+
+
+def open_model(data: bytes, threads: int) -> LiteRtEngine:
+    """Load a model from memory.
+
+    Args:
+        data: The .tflite file.
+        threads: Worker threads; 0 lets the engine choose.
+
+    Raises:
+        ModelError: Not a model that LiteRT can load.
+    """
+    try:
+        interpreter = Interpreter(model_content=data, num_threads=threads or None)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"LiteRT cannot load the model: {error}") from error
+    return LiteRtEngine(interpreter)
+
+
+def read_manifest(data: bytes) -> str | None:
+    """The manifest in the zip appended to the file, None where it has none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return archive.read(MANIFEST_FILE).decode()
+    except (zipfile.BadZipFile, KeyError):
+        return None
+
+
+def quantize(value: Floats, details: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    """To the tensor's integers, where it has any: ``round(x / scale + zero_point)``, saturated."""
+    kind = np.dtype(details["dtype"])
+    if kind.kind == "f":
+        return value.astype(kind, copy=False)
+    scale, zero = details["quantization"]
+    if not scale:
+        return value.astype(kind)
+    limits = np.iinfo(kind)
+    codes = np.rint(value / scale + zero).clip(limits.min, limits.max)
+    return np.asarray(codes, kind)
+
+
+def dequantize(value: np.ndarray[Any, Any], details: Mapping[str, Any]) -> Floats:
+    """Back to float32: ``(q - zero_point) * scale``."""
+    if value.dtype.kind == "f":
+        return value.astype(np.float32, copy=False)
+    scale, zero = details["quantization"]
+    if not scale:
+        return value.astype(np.float32)
+    return (value.astype(np.float32) - np.float32(zero)) * np.float32(scale)

@@ -1,0 +1,280 @@
+"""A model that is ready to use: a variant of a bundle, its engine, pre- and post-processing."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from edgenn import plugins
+from edgenn.bundle.manifest import EngineName, Manifest, Precision, Variant, parse_manifest
+from edgenn.bundle.store import Bundle, open_bundle, refuse_impostor
+from edgenn.errors import MissingExtraError, ModelError, UsageError
+from edgenn.ops import decode as decoders
+from edgenn.ops.preprocess import Geometry, ImagePreprocessor, WindowPreprocessor
+from edgenn.runtime import engines
+from edgenn.types import Floats, Frame, Image, Prediction, Window
+
+# Modules any one of which makes an engine usable, in order of preference.
+_PACKAGES: dict[EngineName, tuple[str, ...]] = {
+    "onnx": ("onnxruntime",),
+    "litert": ("ai_edge_litert", "tflite_runtime"),
+}
+# A quantised file is only in a bundle if it passed the accuracy gate, so it comes first.
+_PRECISIONS: tuple[Precision, ...] = ("int8", "fp32", "fp16")
+
+
+class Model:
+    """Predicts from frames or windows. Not thread-safe: one per thread.
+
+    Attributes:
+        manifest: What the model is.
+        variant: The file that is running.
+        latency_ms: Milliseconds of the last prediction, per stage.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        variant: Variant,
+        data: bytes,
+        *,
+        threads: int = 0,
+        conf: float | None = None,
+        iou: float | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.variant = variant
+        self.latency_ms: dict[str, float] = {}
+        self.engine: engines.Engine = plugins.load(engines, variant.engine).open_model(
+            data, threads
+        )
+        _check_tensors(self.engine, manifest, variant)
+        spec = manifest.input
+        self._images = self._windows = None
+        if spec.kind == "image":
+            self._images = ImagePreprocessor(spec.steps, spec.color, variant.layout)
+        else:
+            self._windows = WindowPreprocessor(spec.steps, spec.length, len(spec.channels))
+        params = _override(manifest, {"conf": conf, "iou": iou})
+        self._decode: decoders.Decoder = plugins.load(decoders, manifest.decode.name).build(
+            params, manifest.labels, spec.size if spec.kind == "image" else None
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the net's outputs."""
+        return self.manifest.labels
+
+    def predict(self, item: Image | Floats | Frame | Window) -> Prediction:
+        """Look at one frame or one window.
+
+        Args:
+            item: (H, W, 3) uint8 BGR picture for image models, (T, C) float32
+                readings for sequence models, or the `Frame` or `Window` around it.
+
+        Returns:
+            `Detections` with boxes in pixels of the given frame, or `Classification`.
+
+        Raises:
+            ModelError: The item is not what the model takes.
+        """
+        if isinstance(item, Frame):
+            item = item.image
+        elif isinstance(item, Window):
+            item = item.values
+        start = perf_counter()
+        tensor, geometry = self.preprocess(item)
+        prepared = perf_counter()
+        outputs = self.infer(tensor)
+        inferred = perf_counter()
+        prediction = self._decode(outputs, geometry)
+        self.latency_ms = {
+            "preprocess": (prepared - start) * 1e3,
+            "inference": (inferred - prepared) * 1e3,
+            "decode": (perf_counter() - inferred) * 1e3,
+        }
+        return prediction
+
+    def preprocess(self, item: Image | Floats) -> tuple[Floats, Geometry | None]:
+        """The net's input tensor, valid until the next call, and the way back to the frame.
+
+        Raises:
+            ModelError: The item is not what the model takes.
+        """
+        if self._images is not None:
+            return self._images(np.asarray(item, None if item.dtype == np.uint8 else item.dtype))
+        assert self._windows is not None
+        return self._windows(np.asarray(item, np.float32)), None
+
+    def finish_image(self, placed: Image) -> Floats:
+        """The tensor of a picture that already has the net's size; see `ImagePreprocessor`."""
+        if self._images is None:
+            raise ModelError(f"{self.manifest.name} does not take pictures")
+        return self._images.finish(placed)
+
+    def infer(self, tensor: Floats) -> dict[str, Floats]:
+        """Raw outputs, by the manifest's names, of one prepared input."""
+        names = self.variant.tensors
+        raw = self.engine.run({names[self.manifest.input.name]: tensor})
+        return {name: raw[names[name]] for name in self.manifest.outputs}
+
+    def decode(self, outputs: Mapping[str, Floats], geometry: Geometry | None) -> Prediction:
+        """Turn raw outputs into a prediction; the way from net to frame is ``geometry``."""
+        return self._decode(outputs, geometry)
+
+
+def load(
+    path: str | Path,
+    *,
+    engine: EngineName | Literal["auto"] = "auto",
+    precision: Precision | None = None,
+    threads: int = 0,
+    conf: float | None = None,
+    iou: float | None = None,
+) -> Model:
+    """Load a bundle, a bare model file written by ``edgenn export``, or a built-in model.
+
+    Args:
+        path: Path of a .edgenn, .onnx or .tflite file or bundle folder, or the
+            name of a built-in model.
+        engine: Engine to run it with; "auto" takes one that is installed.
+        precision: Precision to run; None prefers int8 where the bundle has it.
+        threads: Worker threads of the engine; 0 lets it choose.
+        conf: Confidence threshold of detectors, 0..1; None keeps the model's own.
+        iou: NMS overlap threshold of detectors, 0..1; None keeps the model's own.
+
+    Raises:
+        ModelError: The file is missing, damaged, or no model that edgenn wrote.
+        UsageError: The bundle has no such variant.
+        MissingExtraError: No installed engine can run it.
+    """
+    path = resolve(path)
+    options: dict[str, Any] = {"threads": threads, "conf": conf, "iou": iou}
+    if path.suffix in (".onnx", ".tflite") and path.is_file():
+        manifest, variant, data = read_bare(path)
+        if engine not in ("auto", variant.engine):
+            raise UsageError(f"{path} runs on the {variant.engine} engine, not on {engine}")
+        if precision not in (None, variant.precision):
+            raise UsageError(f"{path} is {variant.precision}, not {precision}")
+        return Model(manifest, variant, data, **options)
+    bundle = open_bundle(path)
+    chosen = choose(bundle, engine, precision)
+    return Model(bundle.manifest, chosen, bundle.read(chosen.file), **options)
+
+
+def choose(
+    bundle: Bundle, engine: EngineName | Literal["auto"], precision: Precision | None
+) -> Variant:
+    """The variant of a bundle that fits the wishes and what is installed."""
+    variants = [
+        v
+        for v in bundle.manifest.variants
+        if engine in ("auto", v.engine) and precision in (None, v.precision)
+    ]
+    if not variants:
+        there = ", ".join(f"{v.engine} {v.precision}" for v in bundle.manifest.variants)
+        wish = " ".join(w for w in (engine if engine != "auto" else "", precision or "") if w)
+        raise UsageError(f"{bundle.path} has no {wish} variant; it has {there or 'none'}")
+    usable = [v for v in variants if v.engine in installed()]
+    if not usable:
+        name = variants[0].engine
+        raise MissingExtraError(
+            f"no engine for this model is installed: pip install 'edgenn[{name}]'"
+        )
+    order = list(_PACKAGES)
+    return min(usable, key=lambda v: (_PRECISIONS.index(v.precision), order.index(v.engine)))
+
+
+def installed() -> list[EngineName]:
+    """Engines that this device can import, without importing them."""
+    return [
+        name
+        for name, packages in _PACKAGES.items()
+        if any(p in sys.modules or importlib.util.find_spec(p) for p in packages)
+    ]
+
+
+def read_bare(path: Path) -> tuple[Manifest, Variant, bytes]:
+    """A bare model file, with the manifest embedded in it.
+
+    Raises:
+        ModelError: Missing, damaged, or without a manifest.
+    """
+    if not path.is_file():
+        raise ModelError(f"there is no model at {path}")
+    data = path.read_bytes()
+    refuse_impostor(data[:512], str(path))
+    name: EngineName = "onnx" if path.suffix == ".onnx" else "litert"
+    text = plugins.load(engines, name).read_manifest(data)
+    if text is None:
+        raise ModelError(
+            f"{path} carries no edgenn manifest, so its labels and preprocessing are unknown; "
+            "use a file that edgenn export wrote"
+        )
+    manifest = parse_manifest(text, str(path))
+    if len(manifest.variants) != 1 or manifest.variants[0].engine != name:
+        raise ModelError(f"{path}: the embedded manifest does not describe this file")
+    return manifest, manifest.variants[0], data
+
+
+def builtin_dir() -> Path:
+    """Folder of the models that come with edgenn."""
+    here = Path(__file__).resolve().parents[1]
+    installed_at = here / "models"
+    return installed_at if installed_at.is_dir() else here.parent / "models"
+
+
+def resolve(name: str | Path) -> Path:
+    """Path of a model given as a path or as the name of a built-in one.
+
+    Raises:
+        ModelError: Neither; the message lists the built-in models.
+    """
+    path = Path(name)
+    if path.exists():
+        return path
+    builtin = builtin_dir() / str(name) / f"{name}.edgenn"
+    if path.name == str(name) and builtin.exists():
+        return builtin
+    known = sorted(p.parent.name for p in builtin_dir().glob("*/*.edgenn"))
+    raise ModelError(
+        f"there is no model at {name}; give a path, or a built-in model: {', '.join(known)}"
+    )
+
+
+def _override(manifest: Manifest, given: Mapping[str, float | None]) -> dict[str, Any]:
+    wanted = {key: value for key, value in given.items() if value is not None}
+    for key, value in wanted.items():
+        if manifest.task != "detect":
+            raise UsageError(
+                f"--{key} is for detectors; {manifest.name} is a {manifest.task} model"
+            )
+        if not 0 <= value <= 1:
+            raise UsageError(f"--{key} must lie between 0 and 1, not {value}")
+    return {**manifest.decode.params, **wanted}
+
+
+def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant) -> None:
+    name = variant.tensors[manifest.input.name]
+    missing = [n for n in manifest.outputs if variant.tensors[n] not in engine.outputs]
+    if name not in engine.inputs or missing:
+        raise ModelError(
+            f"{variant.file}: the file's tensors {sorted(engine.inputs)} -> "
+            f"{list(engine.outputs)} are not those of its manifest"
+        )
+    spec = manifest.input
+    if spec.kind == "window":
+        wanted: tuple[int, ...] = (1, spec.length, len(spec.channels))
+    elif variant.layout == "nchw":
+        wanted = (1, 3, *spec.size)
+    else:
+        wanted = (1, *spec.size, 3)
+    got = engine.inputs[name]
+    if len(got) != len(wanted) or any(g not in (-1, w) for g, w in zip(got, wanted, strict=True)):
+        raise ModelError(f"{variant.file}: the file takes {got} but its manifest says {wanted}")

@@ -1,0 +1,165 @@
+"""The values that stages pass to each other: frozen, numpy only.
+
+Sources make `Frame` and `Samples`; windowing makes `Window`; a model makes
+`Detections` or `Classification`; temporal stages make `Event`; the pipeline
+wraps all of it in a `Result`. Readers, drawers and writers live elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture.
+
+    Attributes:
+        image: (H, W, 3) uint8, BGR as OpenCV delivers it. May be a buffer that
+            the source reuses for the next frame: copy it to keep it.
+        time: Seconds: media time for files, monotonic clock for live sources.
+        index: Number of the frame in its source, from 0.
+        source: What the user named as the source.
+        path: File the picture came from, for folders of images.
+    """
+
+    image: Image
+    time: float
+    index: int
+    source: str = ""
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Consecutive readings of a sensor.
+
+    Attributes:
+        values: (n, C) float32, one row per reading, in the sensor's units.
+        times: (n,) float64, seconds, never decreasing.
+        source: What the user named as the source.
+    """
+
+    values: Floats
+    times: NDArray[np.float64]
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """A fixed stretch of a sensor stream, ready for a model.
+
+    Attributes:
+        values: (T, C) float32 in the sensor's units, before normalisation.
+        start: Seconds, time of the first reading.
+        end: Seconds, time of the last reading.
+        index: Number of the window in its source, from 0.
+        source: What the user named as the source.
+    """
+
+    values: Floats
+    start: float
+    end: float
+    index: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """Objects found in one frame, best first.
+
+    Attributes:
+        boxes: (N, 4) float32, x1 y1 x2 y2 in pixels of the original frame.
+        scores: (N,) float32 in 0..1.
+        class_ids: (N,) int64, index into ``labels``.
+        labels: Names of all classes of the model.
+    """
+
+    boxes: Floats
+    scores: Floats
+    class_ids: NDArray[np.int64]
+    labels: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def name(self, i: int) -> str:
+        """Label of detection ``i``, or its class number where it has no name."""
+        class_id = int(self.class_ids[i])
+        return self.labels[class_id] if class_id < len(self.labels) else str(class_id)
+
+    @classmethod
+    def empty(cls, labels: tuple[str, ...] = ()) -> Detections:
+        """No detections at all."""
+        return cls(
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.int64),
+            labels,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classification:
+    """A score for every class.
+
+    Attributes:
+        scores: (C,) float32 in 0..1, summing to 1 for single-label models.
+        labels: (C,) names.
+    """
+
+    scores: Floats
+    labels: tuple[str, ...]
+
+    @property
+    def class_id(self) -> int:
+        """Index of the best class."""
+        return int(self.scores.argmax())
+
+    @property
+    def label(self) -> str:
+        """Name of the best class."""
+        return self.labels[self.class_id]
+
+    @property
+    def score(self) -> float:
+        """Score of the best class, 0..1."""
+        return float(self.scores[self.class_id])
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: times in seconds on the source's clock, score 0..1."""
+
+    label: str
+    start: float
+    end: float
+    score: float
+
+
+Prediction = Detections | Classification
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """All that the pipeline knows of one frame or window.
+
+    Attributes:
+        item: The frame or window that was looked at.
+        prediction: What the model said of it.
+        events: What temporal stages concluded at this point.
+        latency_ms: Milliseconds per stage: capture, preprocess, inference,
+            decode, total.
+    """
+
+    item: Frame | Window
+    prediction: Prediction
+    events: tuple[Event, ...] = ()
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
