@@ -89,6 +89,16 @@ def read_manifest(data: bytes) -> str | None:
         return None
 
 
+def signature(data: bytes) -> dict[str, str]:
+    """Names of the one signature's inputs and outputs (``args_0``, ``output_0``, ...) to the
+    tensors that `LiteRtEngine` knows them by."""
+    interpreter = Interpreter(model_content=data)
+    details = [*interpreter.get_input_details(), *interpreter.get_output_details()]
+    names = {d["index"]: d["name"] for d in details}
+    (entry,) = interpreter._get_full_signature_list().values()  # noqa: SLF001  no public way
+    return {name: names[index] for side in entry.values() for name, index in side.items()}
+
+
 def quantize(value: Floats, details: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     """To the tensor's integers, where it has any: ``round(x / scale + zero_point)``, saturated."""
     kind = np.dtype(details["dtype"])

@@ -1,0 +1,66 @@
+"""Post-training quantisation of TFLite files, with ai-edge-quantizer.
+
+Conv nets become static int8, calibrated on real samples; recurrent nets
+become dynamic int8: weights int8, activations and states float.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from ai_edge_quantizer import qtyping, quantizer, recipe
+from ai_edge_quantizer.recipe_manager import AlgorithmName
+
+from edgenn.types import Floats
+
+_SIGNATURE = "serving_default"
+
+
+def static_int8(data: bytes, samples: Iterable[Floats]) -> bytes:
+    """Quantise weights and activations to int8, the input and outputs too.
+
+    Args:
+        data: A float TFLite file with one signature and one input.
+        samples: Inputs as the file takes them, batch of 1; real ones, a hundred or more.
+    """
+    work = quantizer.Quantizer(bytearray(data), recipe.static_wi8_ai8())
+    feeds = {_SIGNATURE: [{"args_0": sample.copy()} for sample in samples]}
+    with _quiet():
+        return bytes(work.quantize(work.calibrate(feeds)).quantized_model)
+
+
+def dynamic_int8(data: bytes) -> bytes:
+    """Weights to int8, per channel; activations are quantised as the engine goes."""
+    work = quantizer.Quantizer(bytearray(data), recipe.dynamic_wi8_afp32())
+    with _quiet():
+        return bytes(work.quantize().quantized_model)
+
+
+def float16(data: bytes) -> bytes:
+    """Weights to float16; the engine computes in float32 or float16 as the device can."""
+    work = quantizer.Quantizer(bytearray(data))
+    work.update_quantization_recipe(
+        regex=".*",
+        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+        op_config=qtyping.OpQuantizationConfig(
+            weight_tensor_config=qtyping.TensorQuantizationConfig(
+                num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+            ),
+            compute_precision=qtyping.ComputePrecision.FLOAT,
+            explicit_dequantize=True,
+        ),
+        algorithm_key=AlgorithmName.FLOAT_CASTING,
+    )
+    with _quiet():
+        return bytes(work.quantize().quantized_model)
+
+
+def _quiet() -> contextlib.ExitStack[Any]:
+    """The quantiser prints tables and progress bars of its own; the caller shows one."""
+    stack = contextlib.ExitStack()
+    stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+    stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+    return stack

@@ -1,0 +1,86 @@
+"""ONNX, by torch's dynamo exporter."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable, Sequence
+
+import onnx
+import onnxscript.optimizer
+import torch
+from torch import nn
+
+from edgenn.bundle.manifest import EngineName, Layout
+from edgenn.compress import onnx as compress
+from edgenn.compress.onnx import Method
+from edgenn.errors import ModelError, UsageError
+from edgenn.runtime.engines.onnx import MANIFEST_KEY
+from edgenn.types import Floats
+
+ENGINE: EngineName = "onnx"
+LAYOUT: Layout = "nchw"
+# Element count up to which constants are folded: weights of recurrent layers are reordered by
+# small graphs of their own, which must not run at every inference.
+_FOLD = 1 << 24
+
+
+def convert(net: nn.Module, example: Floats, outputs: Sequence[str], opset: int) -> bytes:
+    """Export to ONNX with static shapes.
+
+    Args:
+        net: In eval mode.
+        example: (1, ...) float32 input.
+        outputs: Names of the outputs, in order.
+        opset: ONNX opset version.
+
+    Raises:
+        UsageError: The opset is one that the exporter does not write.
+        ModelError: The net cannot be exported; says why.
+    """
+    if not 18 <= opset <= 23:
+        raise UsageError(f"--opset must lie between 18 and 23, not {opset}")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside torch and onnxscript
+            program = torch.onnx.export(
+                net,
+                (torch.from_numpy(example),),
+                input_names=["input"],
+                output_names=list(outputs),
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+            )
+            assert program is not None
+            model = onnxscript.optimizer.optimize(
+                program.model_proto, input_size_limit=_FOLD, output_size_limit=_FOLD
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise ModelError(f"the net cannot be exported to ONNX: {error}") from error
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def half(data: bytes) -> bytes:
+    """Weights and activations in float16, input and outputs in float32."""
+    return compress.float16(data)
+
+
+def int8(data: bytes, samples: Iterable[Floats], *, recurrent: bool, method: Method) -> bytes:
+    """Static int8 for conv nets, int8 weights for recurrent ones."""
+    return compress.weights_int8(data) if recurrent else compress.static_int8(data, samples, method)
+
+
+def tensors(data: bytes, input_name: str, outputs: Sequence[str]) -> dict[str, str]:
+    """Manifest tensor names to those of the file."""
+    graph = onnx.load_from_string(data).graph
+    return {input_name: graph.input[0].name, **{name: name for name in outputs}}
+
+
+def embed(data: bytes, manifest: str) -> bytes:
+    """Put the manifest into ``metadata_props``."""
+    model = onnx.load_from_string(data)
+    onnx.helper.set_model_props(model, {MANIFEST_KEY: manifest})
+    return model.SerializeToString()
