@@ -104,7 +104,7 @@ def weights_int8(data: bytes) -> bytes:
     model.graph.node.extend(nodes)
     _drop_unused(model)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def float16(data: bytes) -> bytes:

@@ -83,4 +83,4 @@ def embed(data: bytes, manifest: str) -> bytes:
     """Put the manifest into ``metadata_props``."""
     model = onnx.load_from_string(data)
     onnx.helper.set_model_props(model, {MANIFEST_KEY: manifest})
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())

@@ -1,0 +1,80 @@
+"""``edgenn verify``: does this machine compute what was trained?"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import click
+
+from edgenn.bundle.manifest import EngineName, Precision
+from edgenn.errors import ParityError
+
+
+@click.command(short_help="Prove that a bundle computes on this machine what was trained.")
+@click.argument("bundle")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnx", "litert"]),
+    default="auto",
+    show_default=True,
+    help="Only the variants of this engine.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="Only the variants of this precision.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    default=0,
+    help="Worker threads of the engine; 0 lets it choose.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    bundle: str,
+    engine: EngineName | Literal["auto"],
+    precision: Precision | None,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Replay the golden samples of BUNDLE through each of its variants.
+
+    Needs nothing but numpy, OpenCV and an engine. Exits with 9 where a variant
+    differs from the trained network by more than its tolerance.
+    """
+    from edgenn.cli._table import echo_table
+    from edgenn.runtime.golden import verify
+
+    checks = verify(bundle, engine=engine, precision=precision, threads=threads)
+    if as_json:
+        click.echo(
+            json.dumps(
+                [
+                    {
+                        "file": c.variant.file,
+                        "status": c.status,
+                        "reason": c.reason,
+                        "max_abs": dict(c.max_abs or {}),
+                        "agreement": c.agreement,
+                        "preprocess": c.preprocess,
+                    }
+                    for c in checks
+                ],
+                indent=1,
+            )
+        )
+    else:
+        rows = []
+        for check in checks:
+            errors = ", ".join(f"{k} {v:.2g}" for k, v in (check.max_abs or {}).items())
+            agreed = f"{check.agreement:.3f}" if check.max_abs else ""
+            rows.append([check.variant.file, check.status, agreed, errors])
+        echo_table(["file", "status", "agreement", "max abs error"], rows)
+        for check in checks:
+            if check.status == "skipped":
+                click.echo(f"{check.variant.file}: {check.reason}", err=True)
+    failed = [c for c in checks if c.status == "fail"]
+    if failed:
+        raise ParityError("; ".join(f"{c.variant.file}: {c.reason}" for c in failed))
