@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable
-from typing import Any
+import warnings
+from collections.abc import Iterable, Iterator
 
 from ai_edge_quantizer import qtyping, quantizer, recipe
 from ai_edge_quantizer.recipe_manager import AlgorithmName
@@ -58,9 +58,14 @@ def float16(data: bytes) -> bytes:
         return bytes(work.quantize().quantized_model)
 
 
-def _quiet() -> contextlib.ExitStack[Any]:
-    """The quantiser prints tables and progress bars of its own; the caller shows one."""
-    stack = contextlib.ExitStack()
-    stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-    stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-    return stack
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantiser prints tables and bars and warns of its own debug settings."""
+    void = io.StringIO()
+    with (
+        contextlib.redirect_stdout(void),
+        contextlib.redirect_stderr(void),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield

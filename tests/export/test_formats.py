@@ -1,0 +1,147 @@
+"""Every format, for a conv net with two outputs and a recurrent one: what the device's own engine
+computes from the written file is what torch computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgenn import plugins
+from edgenn.errors import UsageError
+from edgenn.export import formats
+from edgenn.runtime import engines
+
+
+class Conv(nn.Module):
+    """Two grids, like a detector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU6(),
+            nn.Conv2d(8, 8, 3, 1, 1, groups=8),
+            nn.Conv2d(8, 16, 1),
+            nn.ReLU(),
+        )
+        self.boxes, self.scores = nn.Conv2d(16, 4, 1), nn.Conv2d(16, 2, 1)
+
+    def forward(self, x):
+        y = self.body(x)
+        return tuple(h(y).flatten(2).transpose(1, 2) for h in (self.boxes, self.scores))
+
+
+class Recurrent(nn.Module):
+    """A GRU and an LSTM over folded readings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(12, 24)
+        self.gru = nn.GRU(24, 24, batch_first=True)
+        self.lstm = nn.LSTM(24, 24, batch_first=True)
+        self.head = nn.Linear(24, 5)
+
+    def forward(self, x):
+        batch, time, channels = x.shape
+        y = torch.relu(self.embed(x.reshape(batch, time // 2, channels * 2)))
+        return self.head(self.lstm(self.gru(y)[0])[0][:, -1])
+
+
+CASES = {
+    "conv": (Conv, (1, 3, 32, 32), ("boxes", "scores"), False),
+    "recurrent": (Recurrent, (1, 16, 6), ("logits",), True),
+}
+# Largest difference from torch, as a share of the output's range.
+BOUNDS = {"fp32": 1e-5, "fp16": 1e-2, "int8": 0.06}
+
+
+def as_file_takes(form, x):
+    if x.ndim == 4 and form.LAYOUT == "nhwc":
+        return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    return x
+
+
+@pytest.fixture(scope="module")
+def written():
+    """Case and format -> the net, an input, torch's outputs, and the three files."""
+    made = {}
+    for case, (kind, shape, outputs, recurrent) in CASES.items():
+        torch.manual_seed(0)
+        rng = np.random.default_rng(0)
+        net = kind().eval()
+        samples = [rng.standard_normal(shape).astype(np.float32) for _ in range(32)]
+        with torch.inference_mode():
+            raw = net(torch.from_numpy(samples[0]))
+        raw = raw if isinstance(raw, tuple) else (raw,)
+        wanted = {n: v.numpy() for n, v in zip(outputs, raw, strict=True)}
+        for name in plugins.names(formats):
+            form = plugins.load(formats, name)
+            plain = form.convert(net, samples[0], outputs, 18)
+            calibration = [as_file_takes(form, s) for s in samples]
+            files = {
+                "fp32": plain,
+                "fp16": form.half(plain),
+                "int8": form.int8(plain, calibration, recurrent=recurrent, method="minmax"),
+            }
+            made[case, name] = form, calibration[0], wanted, files
+    return made
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", plugins.names(formats))
+@pytest.mark.parametrize("precision", BOUNDS)
+def test_engine_computes_what_torch_does(written, case, name, precision):
+    form, x, wanted, files = written[case, name]
+    names = form.tensors(files[precision], "input", tuple(wanted))
+    engine = plugins.load(engines, form.ENGINE).open_model(files[precision], 1)
+    got = engine.run({names["input"]: x})
+    for output, value in wanted.items():
+        assert got[names[output]].shape == value.shape
+        assert got[names[output]].dtype == np.float32
+        error = np.abs(got[names[output]] - value).max() / np.ptp(value)
+        assert error <= BOUNDS[precision]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", plugins.names(formats))
+def test_manifest_travels_in_the_file_and_changes_nothing(written, case, name):
+    form, x, wanted, files = written[case, name]
+    module = plugins.load(engines, form.ENGINE)
+    names = form.tensors(files["fp32"], "input", tuple(wanted))
+    data = form.embed(files["fp32"], '{"hello": "world"}')
+    assert module.read_manifest(data) == '{"hello": "world"}'
+    assert module.read_manifest(files["fp32"]) is None
+    plain = module.open_model(files["fp32"], 1).run({names["input"]: x})
+    embedded = module.open_model(data, 1).run({names["input"]: x})
+    for output in plain:
+        assert np.array_equal(plain[output], embedded[output])
+
+
+def test_int8_is_smaller_where_weights_dominate(written):
+    for name in plugins.names(formats):
+        files = written["recurrent", name][3]
+        assert len(files["int8"]) < len(files["fp32"])
+
+
+@pytest.mark.parametrize("method", ["entropy", "percentile"])
+def test_calibration_can_ignore_an_outlier(written, method):
+    form, x, wanted, files = written["conv", "onnx"]
+    rng = np.random.default_rng(1)
+    samples = [rng.standard_normal(x.shape).astype(np.float32) for _ in range(64)]
+    samples[5][0, 0, 3, 3] = 500
+
+    def error(chosen):
+        data = form.int8(files["fp32"], samples, recurrent=False, method=chosen)
+        got = plugins.load(engines, "onnx").open_model(data, 1).run({"input": x})
+        return max(np.abs(got[name] - value).max() for name, value in wanted.items())
+
+    assert error(method) < error("minmax") / 3
+
+
+def test_unknown_opset_is_refused_in_a_sentence():
+    form = plugins.load(formats, "onnx")
+    with pytest.raises(UsageError, match="--opset must lie between 18 and 23, not 9"):
+        form.convert(Conv(), np.zeros((1, 3, 32, 32), np.float32), ("boxes", "scores"), 9)
