@@ -1,0 +1,122 @@
+"""What training minimises, per task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgenn.ops.decode.ltrb import centers
+from edgenn.train.assign import Truth, assign, giou
+from edgenn.types import Floats
+
+Boxes = Sequence[tuple[Floats, NDArray[np.int64]]]
+
+BOX_WEIGHT = 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loss:
+    """A batch's loss.
+
+    Attributes:
+        total: Scalar to minimise.
+        parts: Its terms, for the log.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+class CrossEntropy(nn.Module):
+    """Cross entropy with label smoothing (Szegedy et al. 2016) and class weights.
+
+    Args:
+        smoothing: Share of the target spread over all classes, 0..1.
+        weights: (C,) weight of each class, or None.
+    """
+
+    def __init__(self, smoothing: float = 0.0, weights: Tensor | None = None) -> None:
+        super().__init__()
+        self._loss = nn.CrossEntropyLoss(weights, label_smoothing=smoothing)
+
+    def forward(self, outputs: Tensor, target: Tensor) -> Loss:
+        """Loss of logits (B, C) against class ids (B,) int64."""
+        return Loss(self._loss(outputs, target.to(outputs.device)), {})
+
+
+class Detection(nn.Module):
+    """Loss of a detector of the ``ltrb`` layout.
+
+    Scores are trained towards the quality of the box that goes with them:
+    quality focal loss, Li et al. 2020 (https://arxiv.org/abs/2006.04388), over
+    the assignment of `edgenn.train.assign`. Boxes: 1 - GIoU, weighted by that
+    quality. Both are divided by the batch's summed quality.
+
+    Args:
+        size: Height and width of the net's input.
+        strides: Of the grid's levels.
+    """
+
+    points: Tensor
+    scales: Tensor
+
+    def __init__(self, size: tuple[int, int], strides: Sequence[int]) -> None:
+        super().__init__()
+        points, scales = centers(size, tuple(strides))
+        self.register_buffer("points", torch.from_numpy(points))
+        self.register_buffer("scales", torch.from_numpy(scales))
+        self._reach = float(min(strides))
+
+    def forward(self, outputs: tuple[Tensor, Tensor], target: Boxes) -> Loss:
+        """Loss of (boxes (B, N, 4) in strides, scores (B, N, C) logits).
+
+        ``target`` has per picture (M, 4) boxes in net pixels and (M,) class ids.
+        """
+        distances, logits = (t.float() for t in outputs)
+        reach = distances * self.scales
+        boxes = torch.cat([self.points - reach[..., :2], self.points + reach[..., 2:]], -1)
+        truth = pad(target, logits.device)
+        given = assign(logits.sigmoid(), boxes, self.points, truth, self._reach)
+
+        mass = given.quality.sum().clamp(min=1.0)
+        classes = truth.classes.gather(1, given.index)
+        wanted = torch.zeros_like(logits)
+        wanted.scatter_(2, classes[..., None], given.quality[..., None])
+        what = _quality_focal(logits, wanted).sum() / mass
+        at = given.positive
+        true_boxes = truth.boxes.gather(1, given.index[..., None].expand(-1, -1, 4))
+        where = ((1 - giou(boxes[at], true_boxes[at])) * given.quality[at]).sum() / mass
+        total = what + BOX_WEIGHT * where
+        return Loss(total, {"class": what.detach(), "box": where.detach()})
+
+
+def pad(target: Boxes, device: torch.device) -> Truth:
+    """Lists of boxes as tensors of equal length; at least one row each."""
+    rows = max([1, *(len(ids) for _, ids in target)])
+    boxes = torch.zeros(len(target), rows, 4)
+    classes = torch.zeros(len(target), rows, dtype=torch.int64)
+    valid = torch.zeros(len(target), rows, dtype=torch.bool)
+    for i, (these, ids) in enumerate(target):
+        boxes[i, : len(ids)] = torch.as_tensor(these).reshape(-1, 4)
+        classes[i, : len(ids)] = torch.as_tensor(ids)
+        valid[i, : len(ids)] = True
+    return Truth(boxes.to(device), classes.to(device), valid.to(device))
+
+
+def class_weights(counts: NDArray[np.int64], strength: float) -> Tensor:
+    """(C,) weights ``count ** -strength``, of mean 1 over the samples; absent classes get 0."""
+    with np.errstate(divide="ignore"):
+        weights = np.where(counts > 0, counts.astype(np.float64) ** -strength, 0.0)
+    weights *= counts.sum() / max((weights * counts).sum(), 1e-12)
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def _quality_focal(logits: Tensor, wanted: Tensor) -> Tensor:
+    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (wanted - logits.sigmoid()).square() * entropy

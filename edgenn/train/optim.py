@@ -1,0 +1,81 @@
+"""Optimiser, learning rate and averaged weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+
+from edgenn.recipe.schema import Train
+
+
+def make_optimizer(net: nn.Module, train: Train, pretrained: Collection[str]) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019), decaying only weights of two axes or more.
+
+    Args:
+        net: The network.
+        train: The recipe's section.
+        pretrained: Names of parameters that were loaded; ``backbone_lr`` scales their rate.
+    """
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, parameter in net.named_parameters():
+        groups.setdefault((name in pretrained, parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": train.lr,
+                "factor": train.backbone_lr if loaded else 1.0,
+                "weight_decay": train.weight_decay if decays else 0.0,
+            }
+            for (loaded, decays), parameters in groups.items()
+        ]
+    )
+
+
+def rate(train: Train, step: int, total: int) -> float:
+    """Learning rate of a step: linear warm-up, then a half cosine down to a hundredth.
+
+    Loshchilov and Hutter 2017 (https://arxiv.org/abs/1608.03983). A function of
+    the step alone, so that a resumed run needs no state for it.
+    """
+    warm = int(train.warmup * total)
+    if step < warm:
+        return train.lr * (step + 1) / (warm + 1)
+    share = (step - warm) / max(1, total - warm)
+    return train.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = value * group["factor"]
+
+
+class Average:
+    """Exponential moving average of weights and statistics.
+
+    The decay starts low and rises, min(decay, (1 + t) / (10 + t)), so that a
+    short training does not average over its random start.
+
+    Attributes:
+        net: The averaged network, in eval mode.
+    """
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int) -> None:
+        """Take in the weights after ``step`` steps."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        new = net.state_dict()
+        for name, value in self.net.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(new[name], 1 - decay)
+            else:
+                value.copy_(new[name])
