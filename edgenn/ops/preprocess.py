@@ -39,7 +39,7 @@ class Letterbox:
     pad: int = 114
     align: Literal["center", "start"] = "center"
     op: Literal["letterbox"] = "letterbox"
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Resize:
 
     size: tuple[int, int]
     op: Literal["resize"] = "resize"
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Normalize:
     std: tuple[float, ...]
     scale: float = 1.0
     op: Literal["normalize"] = "normalize"
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
 
 Step = Letterbox | Resize | Normalize
