@@ -27,11 +27,11 @@ from edgenn.data import Dataset
 from edgenn.data.feed import Feed
 from edgenn.errors import AccuracyError
 from edgenn.export import formats, golden, report
-from edgenn.export.gate import EVAL_CONF, Score, Yardstick, score
+from edgenn.export.gate import Score, Yardstick, score
 from edgenn.export.reference import Reference
 from edgenn.recipe.load import recipe_hash
 from edgenn.runtime.golden import GoldenSample, pack
-from edgenn.train.evaluate import Metrics, evaluate
+from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
 from edgenn.train.run import Run
 from edgenn.types import Floats, Prediction
 
@@ -192,8 +192,8 @@ def describe(run: Run, dataset: Dataset) -> Manifest:
 
 
 def _evaluate(run: Run, manifest: Manifest, feed: Feed, progress: Progress) -> Metrics:
-    conf = EVAL_CONF if manifest.task == "detect" else None
-    predictor = Reference(run.net, manifest, conf=conf)
+    ranking = manifest.model_copy(update={"decode": whole_ranking(manifest.decode)})
+    predictor = Reference(run.net, ranking)
     tick = progress("evaluate the trained network", len(feed))
 
     def predict(i: int) -> Prediction:

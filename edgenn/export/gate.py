@@ -17,11 +17,8 @@ from edgenn.data.feed import Feed
 from edgenn.export.golden import tolerance
 from edgenn.runtime.golden import GoldenSample, compare
 from edgenn.runtime.model import Model
-from edgenn.train.evaluate import Metrics, evaluate
+from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
 from edgenn.types import Prediction
-
-# The mean average precision needs the whole ranking, not only what a user would be shown.
-EVAL_CONF = 0.001
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,8 +83,8 @@ def score(
         tick: Called after every sample.
     """
     feed, reference = yardstick.feed, yardstick.reference
-    detects = manifest.task == "detect"
-    model = Model(manifest, variant, data, conf=EVAL_CONF if detects else None)
+    ranking = manifest.model_copy(update={"decode": whole_ranking(manifest.decode)})
+    model = Model(ranking, variant, data)
     times: list[float] = []
 
     def predict(i: int) -> Prediction:

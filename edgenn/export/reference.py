@@ -18,10 +18,9 @@ class Reference:
     Args:
         net: The trained network, in eval mode.
         manifest: Of the model; its variants are not read.
-        conf: Confidence threshold of detectors; None keeps the model's own.
     """
 
-    def __init__(self, net: torch.nn.Module, manifest: Manifest, conf: float | None = None) -> None:
+    def __init__(self, net: torch.nn.Module, manifest: Manifest) -> None:
         self._net = net
         self._names = manifest.outputs
         spec = manifest.input
@@ -30,11 +29,8 @@ class Reference:
             self._images = ImagePreprocessor(spec.steps, spec.color, "nchw")
         else:
             self._windows = WindowPreprocessor(spec.steps, spec.length, len(spec.channels))
-        params = dict(manifest.decode.params)
-        if conf is not None:
-            params["conf"] = conf
         self._decode: decoders.Decoder = plugins.load(decoders, manifest.decode.name).build(
-            params, manifest.labels, spec.size if spec.kind == "image" else None
+            manifest.decode.params, manifest.labels, spec.size if spec.kind == "image" else None
         )
 
     def prepare(self, raw: Image | Floats) -> Floats:
