@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgenn.errors import EdgennError
 from edgenn.runtime.model import Model, load
+from edgenn.runtime.pipeline import Pipeline
 from edgenn.types import Classification, Detections, Event, Frame, Result, Samples, Window
 
 __version__ = "0.1.0"
@@ -15,6 +16,7 @@ __all__ = [
     "Event",
     "Frame",
     "Model",
+    "Pipeline",
     "Result",
     "Samples",
     "Window",

@@ -8,6 +8,7 @@ on a device that has only the light install.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import click
@@ -53,15 +54,28 @@ def cli(verbose: bool) -> None:
 
 def main() -> None:
     """Entry point: a user's mistake ends in one sentence and an exit code, not in a traceback."""
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Its reader is gone, such as head, or the disk is full, which was reported before.
+        # What is left over goes nowhere, or Python would try and complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         code = cli.main(standalone_mode=False)
     except EdgennError as error:
         click.echo(f"edgenn: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("edgenn: interrupted", err=True)
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130
+    except BrokenPipeError:
+        return 0
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,94 @@
+"""What a person sees of a run: a line per change, and a status on a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import monotonic
+
+import click
+
+from edgenn.runtime.health import Summary
+from edgenn.runtime.sinks import Finished, Sink
+from edgenn.types import Detections, Frame, Prediction, Result
+
+
+class Lines(Sink):
+    """Prints what is seen when that changes, for video at most once a second.
+
+    Every picture of a folder gets its line.
+    """
+
+    def __init__(self) -> None:
+        self._shown: str | None = None
+        self._due = -float("inf")
+
+    def write(self, result: Result) -> None:
+        """Print one line, or nothing."""
+        item = result.item
+        seen, score = describe(result.prediction)
+        time = item.time if isinstance(item, Frame) else item.end
+        is_picture = isinstance(item, Frame) and item.path is not None
+        if not is_picture and (seen == self._shown or time < self._due):
+            return
+        self._shown = seen
+        # A video's frames flicker; windows are seldom enough as they are.
+        self._due = time + 1 if isinstance(item, Frame) else time
+        where = item.path if isinstance(item, Frame) and item.path else f"{time:8.2f} s"
+        try:
+            click.echo(f"{where}  {seen}{score}")
+        except BrokenPipeError as error:
+            raise Finished from error
+
+    def close(self) -> None:
+        """Nothing to finish."""
+
+
+class Status(Sink):
+    """One line on the terminal that is written over, four times a second."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._start = monotonic()
+        self._next = 0.0
+
+    def write(self, result: Result) -> None:
+        """Refresh the line when it is due."""
+        self._frames += 1
+        now = monotonic()
+        if now < self._next:
+            return
+        self._next = now + 0.25
+        seen, score = describe(result.prediction)
+        rate = self._frames / max(now - self._start, 1e-3)
+        text = f"{self._frames} done, {rate:.1f} per second, {seen}{score}"
+        click.echo(f"\r\x1b[K{text[:78]}", err=True, nl=False)
+
+    def close(self) -> None:
+        """Wipe the line."""
+        if self._next:
+            click.echo("\r\x1b[K", err=True, nl=False)
+            self._next = 0.0
+
+
+def describe(prediction: Prediction) -> tuple[str, str]:
+    """What is seen, in words, and its score where there is one."""
+    if not isinstance(prediction, Detections):
+        return prediction.label, f"  {prediction.score:.2f}"
+    counts = Counter(prediction.name(i) for i in range(len(prediction)))
+    seen = ", ".join(f"{n} {label}" for label, n in sorted(counts.items()))
+    return seen or "nothing", ""
+
+
+def echo_summary(summary: Summary, what: str) -> None:
+    """Print a run in numbers to standard error."""
+    click.echo(
+        f"{summary.frames} {what} in {summary.seconds:.1f} s ({summary.fps:.1f} per second), "
+        f"{summary.dropped} dropped",
+        err=True,
+    )
+    if summary.latency_ms:
+        stages = ", ".join(
+            f"{stage} {p50:.2f}/{p95:.2f}/{p99:.2f}"
+            for stage, (p50, p95, p99) in summary.latency_ms.items()
+        )
+        click.echo(f"latency p50/p95/p99 in ms: {stages}", err=True)

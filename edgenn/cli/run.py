@@ -1,0 +1,179 @@
+"""``edgenn run``: a model looks at a camera, a file or a sensor recording."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import click
+import cv2
+
+from edgenn import plugins
+from edgenn.bundle.manifest import EngineName, Precision
+from edgenn.cli import _live
+from edgenn.errors import UsageError
+from edgenn.runtime import sinks
+from edgenn.runtime.model import Model, load
+from edgenn.runtime.pipeline import Pipeline, open_for
+from edgenn.runtime.sources import Source
+
+_log = logging.getLogger(__name__)
+DEFAULT_MODEL = "person"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    del ctx, param
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+)x(\d+)", value.lower())
+    if found is None:
+        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT, such as 640x480")
+    return int(found[1]), int(found[2])
+
+
+@click.command(short_help="Run a model on a camera, video, pictures or sensor file.")
+@click.argument("model", required=False)
+@click.option("--camera", metavar="N", help="Camera number, or its path in /dev.")
+@click.option(
+    "--source", metavar="FILE|DIR|URL", help="Video, picture, folder of pictures, stream."
+)
+@click.option("--sensor", metavar="FILE.csv", help="Sensor recording with a header line.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnx", "litert"]),
+    default="auto",
+    show_default=True,
+    help="Inference library to use.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="Variant to run.  [int8 where the model has it]",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="Threads of the engine.  [it chooses]"
+)
+@click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
+@click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
+@click.option("--out", metavar="FILE.jsonl|-", help="Write one JSON object a line.")
+@click.option("--save", metavar="VIDEO", help="Write a video with the results drawn in.")
+@click.option("--show", is_flag=True, help="Show the results in a window; q ends.")
+@click.option("--max-frames", type=click.IntRange(min=1), help="End after so many.")
+@click.option("--size", metavar="WxH", callback=_size, help="Size to ask the camera for.")
+@click.option(
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Rate to ask the camera for, or of a folder of pictures.",
+)
+def command(
+    model: str | None,
+    camera: str | None,
+    source: str | None,
+    sensor: str | None,
+    engine: EngineName | Literal["auto"],
+    precision: Precision | None,
+    threads: int,
+    conf: float | None,
+    iou: float | None,
+    out: str | None,
+    save: str | None,
+    show: bool,
+    max_frames: int | None,
+    size: tuple[int, int] | None,
+    fps: float | None,
+) -> None:
+    """Run MODEL, a bundle, a model file or a built-in model (person), until the source ends.
+
+    Ctrl-C and SIGTERM end the run cleanly, with the summary and exit code 0. A
+    source that breaks before its end gives exit code 7.
+    """
+    text = _one_source(camera, source, sensor)
+    if sensor is not None and model is None:
+        raise UsageError(
+            f"--sensor needs a MODEL that takes readings; the built-in {DEFAULT_MODEL} does not"
+        )
+    _quiet_opencv()
+    loaded = load(
+        model or DEFAULT_MODEL,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        conf=conf,
+        iou=iou,
+    )
+    variant = loaded.variant
+    _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
+    with contextlib.ExitStack() as stack:
+        feed = stack.enter_context(open_for(loaded, text, size=size, fps=fps))
+        outputs = []
+        for name, target in _wanted(loaded, feed, out, save, show):
+            sink = plugins.load(sinks, name).open_sink(target, feed.fps)
+            stack.callback(sink.close)
+            outputs.append(sink)
+        if not outputs:
+            outputs.append(_live.Lines())
+        elif sys.stderr.isatty() and not (out == "-" and sys.stdout.isatty()):
+            outputs.append(_live.Status())
+        pipeline = stack.enter_context(Pipeline(feed, loaded, outputs, max_frames=max_frames))
+        with _stop_on_signals(pipeline.stop):
+            try:
+                pipeline.run()
+            finally:
+                if pipeline.health.frames:
+                    what = "frames" if loaded.manifest.input.kind == "image" else "windows"
+                    _live.echo_summary(pipeline.health.summary(), what)
+
+
+def _one_source(camera: str | None, source: str | None, sensor: str | None) -> str:
+    named = {"camera:": camera, "": source, "csv:": sensor}
+    given = [kind + text for kind, text in named.items() if text is not None]
+    if len(given) != 1:
+        raise UsageError("give exactly one of --camera, --source and --sensor")
+    return given[0]
+
+
+def _wanted(
+    model: Model, feed: Source, out: str | None, save: str | None, show: bool
+) -> list[tuple[str, str]]:
+    """Name and target of each sink that was asked for."""
+    if (save or show) and model.manifest.input.kind != "image":
+        raise UsageError(
+            f"--save and --show need pictures; {model.manifest.name} takes sensor readings"
+        )
+    for target in filter(None, (out, save)):
+        if Path(target).exists() and Path(feed.name).exists() and Path(target).samefile(feed.name):
+            raise UsageError(f"{target} is the source itself; write to another file")
+    title = f"edgenn {model.manifest.name}" if show else None
+    wanted = [("jsonl", out), ("video", save), ("window", title)]
+    return [(name, target) for name, target in wanted if target]
+
+
+@contextlib.contextmanager
+def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        stop()
+        signal.signal(number, before[number])  # a second one does not wait
+
+    before = {int(n): signal.signal(n, handle) or signal.SIG_DFL for n in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _quiet_opencv() -> None:
+    """OpenCV and FFmpeg tell standard error what edgenn says in one sentence."""
+    if not _log.isEnabledFor(logging.DEBUG):
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

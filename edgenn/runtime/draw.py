@@ -1,0 +1,67 @@
+"""Drawing results into pictures: lines and text scale with the picture."""
+
+from __future__ import annotations
+
+import colorsys
+
+import cv2
+import numpy as np
+
+from edgenn.types import Detections, Image, Prediction
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+Color = tuple[int, int, int]
+
+
+def draw(image: Image, prediction: Prediction) -> Image:
+    """A copy of a picture with the prediction drawn in.
+
+    Args:
+        image: (H, W, 3) uint8 BGR; not changed.
+        prediction: Boxes with label and score, or the best label in a corner.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    if not isinstance(prediction, Detections):
+        text = f"{prediction.label} {prediction.score:.2f}"
+        _label(canvas, text, (0, 0), color_of(prediction.class_id))
+        return canvas
+    width = max(1, round(_scale(canvas) * 2))
+    # Best last, so that its label is on top.
+    for i in reversed(range(len(prediction))):
+        x1, y1, x2, y2 = (round(v) for v in prediction.boxes[i].tolist())
+        color = color_of(int(prediction.class_ids[i]))
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), color, width, cv2.LINE_AA)
+        _label(canvas, f"{prediction.name(i)} {prediction.scores[i]:.2f}", (x1, y1), color)
+    return canvas
+
+
+def color_of(class_id: int) -> Color:
+    """A colour for a class, BGR, far from those of the classes before it."""
+    # Steps of the golden angle never repeat and spread over the circle of hues.
+    hue = (0.33 + class_id * 0.618034) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95)
+    return round(blue * 255), round(green * 255), round(red * 255)
+
+
+def _scale(image: Image) -> float:
+    return max(0.4, float(min(image.shape[:2])) / 480)
+
+
+def _label(canvas: Image, text: str, corner: tuple[int, int], color: Color) -> None:
+    """Text on a filled box that sits on top of ``corner``, or below it at the upper edge."""
+    scale = _scale(canvas)
+    size, thick, gap = 0.5 * scale, max(1, round(scale)), max(1, round(3 * scale))
+    (width, height), below = cv2.getTextSize(text, _FONT, size, thick)
+    x = max(0, min(corner[0], canvas.shape[1] - width - 2 * gap))
+    top = corner[1] - height - below - 2 * gap
+    top = top if top >= 0 else max(0, corner[1])
+    bottom = top + height + below + 2 * gap
+    cv2.rectangle(canvas, (x, top), (x + width + 2 * gap, bottom), color, cv2.FILLED)
+    # Rec. 601 luma: dark text on bright colours, bright text on dark ones.
+    luma = 0.114 * color[0] + 0.587 * color[1] + 0.299 * color[2]
+    ink = (0, 0, 0) if luma > 110 else (255, 255, 255)
+    spot = (x + gap, top + gap + height)
+    cv2.putText(canvas, text, spot, _FONT, size, ink, thick, cv2.LINE_AA)

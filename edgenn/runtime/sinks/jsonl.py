@@ -1,0 +1,171 @@
+"""JSON Lines: one object per frame or window, flushed line by line.
+
+Form, version 1; `json_schema` gives the same for machines::
+
+    {"schema": 1,                 version of this form
+     "time": 12.3,                seconds: media time of files and recordings (of a window: its
+                                  end), monotonic clock of cameras
+     "frame": 123,                number of the frame or window in its source, from 0
+     "source": "street.mp4",      what was opened; "camera:0" for cameras
+     "path": "shots/img_7.jpg",   file of this picture; folders of pictures only
+     "detections": [              detectors only, best first
+       {"label": "person", "class_id": 0, "score": 0.93,
+        "box": [x1, y1, x2, y2]}],            pixels of the original frame
+     "labels": [                  classifiers and sequence models only, best first, at most 5
+       {"label": "squat", "score": 0.87}],
+     "events": [                  only where there are any; seconds on the clock of "time"
+       {"label": "squat", "start": 3.1, "end": 9.8, "score": 0.91}],
+     "latency_ms": {"capture": 0.5, "preprocess": 0.8, "inference": 9.1, "decode": 0.2,
+                    "total": 10.6}}
+
+Events that end with the stream come in one more line, which repeats the last
+frame or window. A new field does not change the version; a field that goes or
+changes its meaning does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from edgenn.errors import SinkError
+from edgenn.runtime.sinks import Finished, Sink
+from edgenn.types import Detections, Frame, Prediction, Result
+
+SCHEMA_VERSION = 1
+_TOP = 5
+
+
+class JsonlSink(Sink):
+    """Writes to an open text stream, and closes it unless it is standard output."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream = stream
+        self._name = name
+
+    def write(self, result: Result) -> None:
+        """Write one line."""
+        line = json.dumps(to_dict(result), ensure_ascii=False, separators=(",", ":"))
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except BrokenPipeError as error:
+            raise Finished from error
+        except OSError as error:
+            raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is sys.stdout:
+            return
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
+
+
+def open_sink(target: str, fps: float = 0.0) -> JsonlSink:
+    """Open a file for writing, or standard output for "-".
+
+    Raises:
+        SinkError: The file cannot be created.
+    """
+    del fps
+    if target == "-":
+        return JsonlSink(sys.stdout, "standard output")
+    try:
+        return JsonlSink(Path(target).open("w", encoding="utf-8"), target)
+    except OSError as error:
+        raise SinkError(f"cannot write {target}: {error.strerror}") from error
+
+
+def to_dict(result: Result) -> dict[str, Any]:
+    """One line as a dictionary; scores to 4 decimals, boxes to 2, times to 6."""
+    item = result.item
+    line: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "time": round(item.time if isinstance(item, Frame) else item.end, 6),
+        "frame": item.index,
+        "source": item.source,
+    }
+    if isinstance(item, Frame) and item.path is not None:
+        line["path"] = item.path
+    line.update(_prediction(result.prediction))
+    if result.events:
+        line["events"] = [
+            {
+                "label": event.label,
+                "start": round(event.start, 6),
+                "end": round(event.end, 6),
+                "score": round(event.score, 4),
+            }
+            for event in result.events
+        ]
+    line["latency_ms"] = {stage: round(ms, 3) for stage, ms in result.latency_ms.items()}
+    return line
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of one line."""
+    number, text = {"type": "number"}, {"type": "string"}
+    score = {"type": "number", "minimum": 0, "maximum": 1}
+    count = {"type": "integer", "minimum": 0}
+    box = {"type": "array", "items": number, "minItems": 4, "maxItems": 4}
+    stages = ("capture", "preprocess", "inference", "decode", "total")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "edgenn result",
+        **_object(
+            {
+                "schema": {"const": SCHEMA_VERSION},
+                "time": number,
+                "frame": count,
+                "source": text,
+                "latency_ms": _object(dict.fromkeys(stages, number)),
+            },
+            {
+                "path": text,
+                "detections": _list({"label": text, "class_id": count, "score": score, "box": box}),
+                "labels": _list({"label": text, "score": score}),
+                "events": _list({"label": text, "start": number, "end": number, "score": score}),
+            },
+        ),
+    }
+
+
+def _prediction(prediction: Prediction) -> dict[str, Any]:
+    if isinstance(prediction, Detections):
+        # Adding 0.0 turns -0.0, which a box at the edge may have, into 0.0.
+        boxes = prediction.boxes.astype(float).round(2) + 0.0
+        return {
+            "detections": [
+                {
+                    "label": prediction.name(i),
+                    "class_id": int(prediction.class_ids[i]),
+                    "score": round(float(prediction.scores[i]), 4),
+                    "box": boxes[i].tolist(),
+                }
+                for i in range(len(prediction))
+            ]
+        }
+    best = (-prediction.scores).argsort(kind="stable")[:_TOP]
+    return {
+        "labels": [
+            {"label": prediction.labels[i], "score": round(float(prediction.scores[i]), 4)}
+            for i in best
+        ]
+    }
+
+
+def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {**required, **(optional or {})},
+        "required": list(required),
+    }
+
+
+def _list(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": _object(item)}

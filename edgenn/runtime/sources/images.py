@@ -1,0 +1,80 @@
+"""A folder of pictures in natural order (2 before 10), or a single picture.
+
+Heeds ``fps``, the rate at which the pictures are taken to follow each other.
+A picture that cannot be read is counted as dropped and skipped with a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from edgenn.errors import SourceError
+from edgenn.runtime.sources import PICTURES, Kind, Options, Source
+from edgenn.types import Frame, Image
+
+KIND: Kind = "image"
+
+_log = logging.getLogger(__name__)
+
+
+class Images(Source):
+    """The pictures of one folder; `Frame.path` says which file each is."""
+
+    live = False
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.fps = options.fps or 1.0
+        self.dropped = 0
+        path = Path(name)
+        if path.is_dir():
+            files = [p for p in path.iterdir() if p.suffix.lower() in PICTURES and p.is_file()]
+            self._files = sorted(files, key=_natural)
+        elif path.is_file():
+            self._files = [path]
+        else:
+            raise SourceError(f"there is no picture or folder at {name}")
+        if not self._files:
+            raise SourceError(f"{name} has no pictures in it ({', '.join(sorted(PICTURES))})")
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The pictures that can be read."""
+        for index, path in enumerate(self._files):
+            image = _read(path)
+            if image is None:
+                self.dropped += 1
+                _log.warning("%s cannot be read as a picture; skipped", path)
+                continue
+            yield Frame(image, index / self.fps, index, self.name, str(path))
+        if self.dropped == len(self._files):
+            raise SourceError(f"not one picture of {self.name} can be read")
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+def open_source(name: str, options: Options) -> Images:
+    """Open a folder of pictures or one picture.
+
+    Raises:
+        SourceError: Missing or empty.
+    """
+    return Images(name, options)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    # Digits compare as numbers; the tuple keeps them comparable with the text between.
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _read(path: Path) -> Image | None:
+    try:
+        return cv2.imread(str(path), cv2.IMREAD_COLOR)  # type: ignore[return-value]  # 8 bit here
+    except cv2.error:  # absurd dimensions in the header
+        return None

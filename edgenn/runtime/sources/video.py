@@ -1,0 +1,111 @@
+"""A video file, or a stream by its URL, through OpenCV.
+
+OpenCV answers the end of a file and a broken file in the same way, so frames
+are counted against what the container declares. Fewer by more than one in a
+hundred (and more than one: some containers know only their duration) means
+that the file is cut short or damaged: all frames that decode are delivered,
+then `SourceError` is raised. A stream that declares no length never ends by
+itself, so any end of it is a failure.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgenn.errors import SourceError
+from edgenn.runtime.sources import Kind, Options, Source
+from edgenn.types import Frame
+
+KIND: Kind = "image"
+
+_log = logging.getLogger(__name__)
+_TIMEOUT_MS = 10_000
+
+
+class Video(Source):
+    """An open video; `Frame.time` is media time in seconds."""
+
+    def __init__(self, name: str) -> None:
+        is_url = "://" in name
+        # Frames and messages carry the name; a password in a URL must not travel with them.
+        self.name = re.sub(r"://[^/@]*@", "://", name)
+        self.dropped = 0
+        if not is_url and not Path(name).is_file():
+            raise SourceError(f"there is no video or other source at {name}")
+        self._capture = _open_url(name) if is_url else cv2.VideoCapture(name)
+        if not self._capture.isOpened():
+            raise SourceError(
+                f"{self.name} cannot be opened as a video; "
+                + (
+                    f"nothing usable answered within {_TIMEOUT_MS // 1000} s"
+                    if is_url
+                    else "it is none, is cut short, or has a codec that this OpenCV does not know"
+                )
+            )
+        self.fps = max(0.0, self._capture.get(cv2.CAP_PROP_FPS))
+        # Live streams give nonsense here, negative more often than not.
+        self._declared = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.live = is_url and not self._declared
+
+    def __iter__(self) -> Iterator[Frame]:
+        """All frames that decode."""
+        index = 0
+        try:
+            while True:
+                ok, image = self._capture.read()
+                if not ok:
+                    break
+                yield Frame(np.asarray(image, np.uint8), self._time(index), index, self.name)
+                index += 1
+            self._judge(index)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Release the file or connection."""
+        self._capture.release()
+
+    def _time(self, index: int) -> float:
+        seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        # Some backends have no clock and say 0 for every frame.
+        return seconds if seconds > 0 or not self.fps else index / self.fps
+
+    def _judge(self, delivered: int) -> None:
+        if self.live:
+            raise SourceError(f"the stream {self.name} broke off after {delivered} frames")
+        if not delivered:
+            raise SourceError(f"{self.name} holds no frame that can be decoded")
+        self.dropped = max(0, self._declared - delivered)
+        if self.dropped > max(1, self._declared // 100):
+            raise SourceError(
+                f"{self.name} is cut short or damaged: only {delivered} of its "
+                f"{self._declared} frames can be read"
+            )
+        if self.dropped > 1:
+            _log.warning("%s gave %d of %d frames", self.name, delivered, self._declared)
+        else:
+            self.dropped = 0
+
+
+def open_source(name: str, options: Options) -> Video:
+    """Open a video file or URL; heeds no option.
+
+    Raises:
+        SourceError: Missing, not a video, or nothing answers.
+    """
+    del options
+    return Video(name)
+
+
+def _open_url(url: str) -> cv2.VideoCapture:
+    if cv2.CAP_FFMPEG not in cv2.videoio_registry.getStreamBackends():
+        return cv2.VideoCapture(url)
+    limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+    wishes = [value for limit in limits for value in (limit, _TIMEOUT_MS)]
+    return cv2.VideoCapture(url, cv2.CAP_FFMPEG, wishes)
