@@ -69,11 +69,6 @@ def recipe_hash(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(recipe.model_dump(mode="json")).encode()).hexdigest()
 
 
-def json_schema() -> dict[str, Any]:
-    """JSON schema for editors."""
-    return Recipe.model_json_schema()
-
-
 def expand(path: str, key: str) -> Path:
     """Replace ``${NAME}`` by the environment and ``~`` by the home folder.
 
@@ -92,24 +87,6 @@ def expand(path: str, key: str) -> Path:
         return os.environ[name]
 
     return Path(re.sub(r"\$\{(\w+)\}", value, path)).expanduser()
-
-
-def help_text() -> str:
-    """All keys with type, default and meaning, one a line."""
-    return "\n".join(_help_lines(Recipe, ""))
-
-
-def _help_lines(section: type[BaseModel], prefix: str) -> list[str]:
-    lines = []
-    for name, field in section.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            lines += _help_lines(kind, f"{prefix}{name}.")
-            continue
-        default = "required" if field.is_required() else f"default {field.default!r}"
-        meaning = f": {field.description}" if field.description else ""
-        lines.append(f"{prefix}{name} ({default}){meaning}")
-    return lines
 
 
 def _apply(raw: dict[str, Any], setting: str) -> None:

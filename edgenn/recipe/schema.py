@@ -127,6 +127,11 @@ class Train(Section):
     clip: float = Field(5.0, ge=0, description="largest gradient norm; 0 switches it off")
     ema: Share = Field(0.998, description="decay of the averaged weights; 0 switches them off")
     label_smoothing: Share = Field(0.0, description="classify and sequence only")
+    class_balance: Share = Field(
+        0.0,
+        description="classify and sequence only: classes weigh as their number to minus this; "
+        "0 all samples alike, 1 all classes alike",
+    )
     amp: bool = Field(True, description="mixed precision where the device gains from it (CUDA)")
     patience: int = Field(0, ge=0, description="stop after so many epochs without gain; 0: never")
     eval_every: int = Field(1, gt=0, description="epochs between two validations")

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from edgenn import nets, plugins
-from edgenn.bundle.manifest import ImageInput, WindowInput
+from edgenn.bundle.manifest import Decode, ImageInput, WindowInput
 from edgenn.errors import RecipeError, UnknownNameError
 from edgenn.nets import NetSpec
 from edgenn.recipe.schema import Net, Recipe
@@ -82,6 +82,13 @@ def check_task(recipe: Recipe) -> None:
             f"net.family {recipe.net.family} is for task {wanted}, but the recipe's task is "
             f"{recipe.task}; use {' or '.join(fits)}"
         )
+
+
+def decode(recipe: Recipe) -> Decode:
+    """The decoder of a recipe's network; the recipe's defaults win over the family's."""
+    module = family(recipe.net)
+    fixed = module.decode_params(config(recipe.net))
+    return Decode(name=module.DECODER, params={**fixed, **recipe.decode})
 
 
 def net_spec(spec: ImageInput | WindowInput, labels: tuple[str, ...]) -> NetSpec:

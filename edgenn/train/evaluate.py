@@ -1,0 +1,195 @@
+"""How good a predictor is, whatever runs it: the trained network or an exported file.
+
+Training and the export gate call the same `evaluate`, so that a drop between
+them is a drop of the model and not of the yardstick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenn.bundle.manifest import Decode, Task
+from edgenn.errors import DataError
+from edgenn.types import Classification, Detections, Floats, Prediction
+
+# Average precision needs the whole ranking, not only what a user would be shown.
+EVAL_CONF = 0.001
+# The number that decides, per task.
+METRIC: dict[Task, str] = {
+    "detect": "mAP50-95",
+    "classify": "accuracy",
+    "sequence": "macro_f1",
+}
+MAX_DET = 100
+
+
+class Truths(Protocol):
+    """Samples of which the truth is known; `edgenn.data.feed.Feed` is one."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def truth(self, i: int) -> tuple[Floats, NDArray[np.int64]]:
+        """(N, 4) boxes in pixels of the original frame and (N,) class ids of sample ``i``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metrics:
+    """What was measured.
+
+    Attributes:
+        main: The number that decides, 0..1, more is better.
+        name: What it is: "mAP50-95", "accuracy" or "macro_f1".
+        per_class: Average precision (detect), recall (classify) or F1
+            (sequence) of each class that occurs in the truth, 0..1.
+        extra: Further numbers by name.
+        samples: How many samples were looked at.
+        confusion: (C, C) counts, row: truth, column: prediction; None for detectors.
+    """
+
+    main: float
+    name: str
+    per_class: dict[str, float]
+    extra: dict[str, float] = field(default_factory=dict)
+    samples: int = 0
+    confusion: NDArray[np.int64] | None = None
+
+    def flat(self) -> dict[str, float]:
+        """All numbers: "main", the extra ones by name, and "class/NAME"."""
+        each = {f"class/{name}": value for name, value in self.per_class.items()}
+        return {"main": self.main, **self.extra, **each}
+
+
+def evaluate(
+    task: Task, predict: Callable[[int], Prediction], feed: Truths, labels: Sequence[str]
+) -> Metrics:
+    """Measure a predictor over all samples of a feed.
+
+    Args:
+        task: Decides the metric.
+        predict: Gives the prediction for sample ``i``; boxes in pixels of the
+            original frame, decoded with `EVAL_CONF`.
+        feed: Knows the truth.
+        labels: Class names in the order of the class ids.
+
+    Raises:
+        DataError: There is nothing to measure on.
+    """
+    if not len(feed):
+        raise DataError("there are no validation samples; set data.split.val, or add data")
+    pairs = [(predict(i), *feed.truth(i)) for i in range(len(feed))]
+    if task == "detect":
+        return _detection(pairs, labels)
+    confusion = np.zeros((len(labels), len(labels)), np.int64)
+    for prediction, _, class_ids in pairs:
+        assert isinstance(prediction, Classification)
+        confusion[int(class_ids[0]), prediction.class_id] += 1
+    return from_confusion(confusion, labels, METRIC[task])
+
+
+def whole_ranking(decode: Decode) -> Decode:
+    """The same decoder with thresholds as average precision needs them."""
+    if decode.name == "classes":
+        return decode
+    params = {**decode.params, "conf": EVAL_CONF, "max_det": MAX_DET}
+    return decode.model_copy(update={"params": params})
+
+
+def from_confusion(confusion: NDArray[np.int64], labels: Sequence[str], name: str) -> Metrics:
+    """Accuracy and F1 from (C, C) counts, row: truth, column: prediction.
+
+    Classes that the truth does not have count in neither mean.
+    """
+    right = confusion.diagonal().astype(float)
+    true, said = confusion.sum(1), confusion.sum(0)
+    recall = right / np.maximum(true, 1)
+    f1 = 2 * right / np.maximum(true + said, 1)
+    there = np.flatnonzero(true).tolist()
+    scores = {
+        "accuracy": float(right.sum() / confusion.sum()),
+        "macro_f1": float(f1[there].mean()),
+        "macro_recall": float(recall[there].mean()),
+    }
+    each = recall if name == "accuracy" else f1
+    per_class = {labels[c]: float(each[c]) for c in there}
+    main = scores.pop(name)
+    return Metrics(main, name, per_class, scores, int(confusion.sum()), confusion)
+
+
+def _detection(
+    pairs: Sequence[tuple[Prediction, Floats, NDArray[np.int64]]], labels: Sequence[str]
+) -> Metrics:
+    truths, found = [], []
+    for image, (prediction, boxes, class_ids) in enumerate(pairs, start=1):
+        assert isinstance(prediction, Detections)
+        truths += _records(image, boxes, class_ids)
+        found += _records(image, prediction.boxes, prediction.class_ids, prediction.scores)
+    if not truths:
+        raise DataError("the validation samples hold no boxes; there is nothing to measure on")
+    for number, record in enumerate(truths, start=1):
+        record["id"] = number
+    precision, recall = _coco(truths, found, len(pairs), len(labels))
+    there = sorted({int(r["category_id"]) for r in truths})
+    return Metrics(
+        main=float(precision[:, :, there].mean()),
+        name=METRIC["detect"],
+        per_class={labels[c]: float(precision[:, :, c].mean()) for c in there},
+        extra={
+            "mAP50": float(precision[0][:, there].mean()),
+            "mAP75": float(precision[5][:, there].mean()),
+            "recall": float(recall[:, there].mean()),
+        },
+        samples=len(pairs),
+    )
+
+
+def _coco(
+    truths: list[dict[str, Any]], found: list[dict[str, Any]], images: int, classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Precision (10 overlaps, 101 recalls, C) and recall (10, C), as COCO defines them."""
+    if not found:
+        return np.zeros((10, 101, classes)), np.zeros((10, classes))
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    def quiet(*_: object) -> None: ...
+
+    truth = COCO(
+        {
+            "images": [{"id": i, "width": 0, "height": 0} for i in range(1, images + 1)],
+            "categories": [{"id": c, "name": str(c)} for c in range(classes)],
+            "annotations": truths,
+        },
+        print_function=quiet,
+    )
+    judge = COCOeval_faster(truth, truth.loadRes(found), "bbox", print_function=quiet)
+    judge.params.maxDets = [MAX_DET]
+    judge.params.areaRng, judge.params.areaRngLbl = [[0, 1e10]], ["all"]
+    judge.evaluate()
+    judge.accumulate()
+    # Classes that the truth does not have are -1 there.
+    return judge.eval["precision"][..., 0, 0].clip(0), judge.eval["recall"][..., 0, 0].clip(0)
+
+
+def _records(
+    image: int, boxes: Floats, class_ids: NDArray[np.int64], scores: Floats | None = None
+) -> list[dict[str, Any]]:
+    records = []
+    for i, (x1, y1, x2, y2) in enumerate(boxes.astype(float).tolist()):
+        record: dict[str, Any] = {
+            "image_id": image,
+            "category_id": int(class_ids[i]),
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+            "iscrowd": 0,
+        }
+        if scores is not None:
+            record["score"] = float(scores[i])
+        records.append(record)
+    return records

@@ -1,0 +1,78 @@
+"""Starting from weights that exist: an earlier run, or a backbone trained on ImageNet."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgenn.bundle.store import refuse_impostor
+from edgenn.errors import ModelError
+from edgenn.train import checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of loading.
+
+    Attributes:
+        names: Parameters of the network that were loaded.
+        skipped: Tensors of the file that the network has with another shape.
+        total: Tensors in the file.
+    """
+
+    names: frozenset[str]
+    skipped: tuple[str, ...]
+    total: int
+
+    def __str__(self) -> str:
+        text = f"{len(self.names)} of {self.total} tensors fit the network"
+        if self.skipped:
+            text += f"; other shapes, left as they are: {', '.join(self.skipped)}"
+        return text
+
+
+def load_weights(net: nn.Module, path: Path) -> Loaded:
+    """Copy all weights that fit by name and shape into ``net``.
+
+    Args:
+        net: The network.
+        path: A checkpoint of any earlier run (.safetensors), or a state
+            dictionary of torch (.pth, .pt) with the keys of a backbone
+            (``features.N...``). The latter is read without running any code of it.
+
+    Raises:
+        ModelError: Missing, unreadable, or nothing of it fits.
+    """
+    if path.suffix == ".safetensors":
+        _, tensors = checkpoint.read(path)
+        given = checkpoint.under(checkpoint.MODEL, tensors)
+    else:
+        given = checkpoint.prefixed("backbone.", _state_dict(path))
+    own = net.state_dict()
+    fitting = {n: t for n, t in given.items() if n in own and own[n].shape == t.shape}
+    if not any(t.ndim > 1 for t in fitting.values()):
+        raise ModelError(
+            f"net.weights: no weight of {path} fits this network by name and shape; "
+            "use the family and size that the file was made for"
+        )
+    net.load_state_dict(fitting, strict=False)
+    other = tuple(n for n in given if n in own and n not in fitting)
+    return Loaded(frozenset(fitting), other, len(given))
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ModelError(f"net.weights: there is no file at {path}")
+    with path.open("rb") as file:
+        refuse_impostor(file.read(512), str(path))
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+        raise ModelError(f"net.weights: {path} is not a plain file of torch weights") from error
+    if not isinstance(values, dict) or not all(isinstance(v, Tensor) for v in values.values()):
+        raise ModelError(f"net.weights: {path} holds more than named tensors; it is refused")
+    return values
