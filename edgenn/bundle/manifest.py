@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgenn.errors import BundleError
+from edgenn.errors import BundleError, ModelError
 from edgenn.ops.preprocess import Layout, Letterbox, Normalize, Resize, Step
 
 SCHEMA_VERSION = 1
+# Above this a manifest could ask for more memory than a device has.
+MAX_WINDOW = 1 << 20
 
 Task = Literal["detect", "classify", "sequence"]
 EngineName = Literal["onnx", "litert"]
@@ -44,6 +46,13 @@ class ImageInput(Strict):
     color: Literal["rgb", "bgr"] = "rgb"
     steps: tuple[AnyStep, ...]
 
+    @model_validator(mode="after")
+    def _size_is_that_of_its_step(self) -> ImageInput:
+        first = self.steps[0] if self.steps else None
+        if isinstance(first, Letterbox | Resize) and first.size != self.size:
+            raise ValueError(f"the input is {self.size} but its first step makes {first.size}")
+        return self
+
 
 class WindowInput(Strict):
     """A stretch of a sensor stream.
@@ -60,7 +69,7 @@ class WindowInput(Strict):
 
     kind: Literal["window"] = "window"
     name: str = "window"
-    length: int = Field(gt=0)
+    length: int = Field(gt=0, le=MAX_WINDOW)
     stride: int = Field(gt=0)
     rate: float = Field(gt=0)
     channels: tuple[str, ...] = Field(min_length=1)
@@ -201,7 +210,7 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     """
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: the manifest is not valid JSON ({error})") from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION:
@@ -214,6 +223,8 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BundleError(f"{where}: the manifest is not valid: {faults}") from error
+    except ModelError as error:
+        raise BundleError(f"{where}: the manifest is not valid: {error}") from error
 
 
 __all__ = [

@@ -78,10 +78,13 @@ def open_bundle(path: Path) -> Bundle:
         return _open(path, _folder_reader(path))
     if not path.is_file():
         raise BundleError(f"there is no bundle at {path}")
-    head = path.read_bytes()[:512]
-    refuse_impostor(head, str(path))
-    if not zipfile.is_zipfile(path):
-        raise BundleError(f"{path} is not a bundle: it is neither a zip file nor a folder")
+    try:
+        with path.open("rb") as file:
+            refuse_impostor(file.read(512), str(path))
+            if not zipfile.is_zipfile(file):
+                raise BundleError(f"{path} is not a bundle: it is neither a zip file nor a folder")
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
     return _open(path, _zip_reader(path))
 
 
@@ -114,14 +117,15 @@ def atomically(out: Path, write: Callable[[Path], None]) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(out)
+        try:
+            write(temporary)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise BundleError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def refuse_impostor(head: bytes, where: str) -> None:
@@ -156,7 +160,7 @@ def _open(path: Path, read: Callable[[str, int], bytes]) -> Bundle:
 
 def _safe(name: str, where: str) -> str:
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith(("/", "\\")) or ".." in parts or "\\" in name or ":" in name:
+    if not parts or name.startswith("/") or ".." in parts or set(name) & {"\\", ":", "\0"}:
         raise BundleError(f"{where}: the file name {name!r} leaves the bundle; it is refused")
     return name
 
@@ -165,13 +169,16 @@ def _folder_reader(path: Path) -> Callable[[str, int], bytes]:
     root = path.resolve()
 
     def read(name: str, limit: int) -> bytes:
-        target = (root / _safe(name, str(path))).resolve()
-        if not target.is_relative_to(root):
-            raise BundleError(f"{path}: {name!r} is a link that leaves the bundle; it is refused")
-        if not target.is_file():
-            raise BundleError(f"{path} has no {name}; is it an edgenn bundle?")
-        _bound(target.stat().st_size, limit, name, path)
-        return target.read_bytes()
+        try:
+            target = (root / _safe(name, str(path))).resolve()
+            if not target.is_relative_to(root):
+                raise BundleError(f"{path}: {name!r} is a link that leaves the bundle; refused")
+            if not target.is_file():
+                raise BundleError(f"{path} has no {name}; is it an edgenn bundle?")
+            _bound(target.stat().st_size, limit, name, path)
+            return target.read_bytes()
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before 3.13
+            raise BundleError(f"cannot read {name} of {path}: {error}") from error
 
     return read
 
@@ -192,7 +199,7 @@ def _zip_reader(path: Path) -> Callable[[str, int], bytes]:
                 return archive.read(info)
         except KeyError:
             raise BundleError(f"{path} has no {name}; is it an edgenn bundle?") from None
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
             raise BundleError(f"{path} cannot be read as a bundle: {error}") from error
 
     return read

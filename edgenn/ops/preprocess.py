@@ -21,6 +21,9 @@ from edgenn.types import Floats, Image
 
 Layout = Literal["nchw", "nhwc"]
 
+# Above this a manifest could ask for more memory than a device has.
+MAX_SIDE = 8192
+
 # The manifest's validator reads this off each step: an unknown key is an error.
 _STRICT: dict[str, Any] = {"extra": "forbid"}
 
@@ -41,6 +44,11 @@ class Letterbox:
     op: Literal["letterbox"] = "letterbox"
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        if not 0 <= self.pad <= 255:
+            raise ModelError(f"the grey level of padding must lie in 0..255, not {self.pad}")
+
 
 @dataclass(frozen=True)
 class Resize:
@@ -49,6 +57,9 @@ class Resize:
     size: tuple[int, int]
     op: Literal["resize"] = "resize"
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,15 @@ class Normalize:
     scale: float = 1.0
     op: Literal["normalize"] = "normalize"
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not self.std:
+            raise ModelError(
+                "normalisation needs as many values of mean as of std, "
+                f"not {len(self.mean)} and {len(self.std)}"
+            )
+        if not np.isfinite((*self.mean, *self.std, self.scale)).all() or min(self.std) <= 0:
+            raise ModelError("normalisation needs finite numbers, and std above 0")
 
 
 Step = Letterbox | Resize | Normalize
@@ -255,6 +275,11 @@ def check_image(image: Image) -> None:
             "a frame must be (height, width, 3) uint8 in BGR order, not "
             f"{tuple(image.shape)} {image.dtype}; convert it with cv2.cvtColor first"
         )
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if not all(0 < side <= MAX_SIDE for side in size):
+        raise ModelError(f"a picture's sides must lie in 1..{MAX_SIDE} pixels, not {size}")
 
 
 def _letterbox_window(frame_size: tuple[int, ...], step: Letterbox) -> tuple[int, int, int, int]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from edgenn.errors import ModelError
 from edgenn.plugins import suggestion
 
@@ -13,16 +15,17 @@ T = TypeVar("T")
 
 
 def parse(kind: type[T], params: Mapping[str, Any]) -> T:
-    """Make the dataclass ``kind`` of ``params``, lists becoming tuples.
+    """Make the dataclass ``kind`` of ``params``, checked against its annotations.
 
     Raises:
-        ModelError: A parameter that the layout does not have, or one missing.
+        ModelError: A parameter that the layout does not have, or a wrong value.
     """
     known = [f.name for f in fields(kind)]  # type: ignore[arg-type]  # T is a dataclass
     for key in params:
         if key not in known:
             raise ModelError(f"decode has no parameter {key!r}{suggestion(key, known)}")
     try:
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in params.items()})
-    except TypeError as error:
-        raise ModelError(f"decode parameters do not fit: {error}") from error
+        return TypeAdapter(kind).validate_python(dict(params))
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ModelError(f"decode parameters do not fit: {faults}") from error

@@ -17,7 +17,9 @@ def build(
     params: Mapping[str, Any], labels: tuple[str, ...], size: tuple[int, int] | None
 ) -> Decoder:
     """Make the decoder; the layout has no parameters."""
-    del params, size
+    del size
+    if params:
+        raise ModelError(f"the classes layout takes no parameters, not {', '.join(params)}")
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Classification:
         del geometry

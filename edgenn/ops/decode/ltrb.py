@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.boxes import nms
@@ -34,14 +35,15 @@ class Params:
         conf: Boxes below this score are dropped, 0..1.
         iou: Overlap above which NMS drops the weaker box, 0..1.
         max_det: At most so many boxes per frame.
-        candidates: At most so many boxes go into NMS, the best ones.
+        candidates: At most so many boxes go into NMS, the best ones; bounded, as NMS
+            compares all pairs.
     """
 
-    strides: tuple[int, ...] = (8, 16, 32)
-    conf: float = 0.25
-    iou: float = 0.6
-    max_det: int = 100
-    candidates: int = 300
+    strides: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)] = (8, 16, 32)
+    conf: Annotated[float, Field(ge=0, le=1)] = 0.25
+    iou: Annotated[float, Field(ge=0, le=1)] = 0.6
+    max_det: Annotated[int, Field(gt=0)] = 100
+    candidates: Annotated[int, Field(gt=0, le=3000)] = 300
 
 
 def centers(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:
