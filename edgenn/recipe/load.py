@@ -18,6 +18,21 @@ from edgenn.errors import RecipeError
 from edgenn.recipe.schema import Recipe
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML where a key that stands twice is a fault; plain YAML lets the last one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping, its keys checked."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"the key {key.value!r} stands twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe from a YAML file.
 
@@ -32,7 +47,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         raise RecipeError(f"there is no recipe at {path}")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # S506: a SafeLoader makes no objects.
+        raw = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid YAML: {_one_line(error)}") from error
     except OSError as error:
@@ -53,7 +69,7 @@ def check(raw: Mapping[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        faults = [_describe(dict(fault)) for fault in error.errors()]
+        faults = _describe_all(error)
         raise RecipeError(
             f"{where} has {len(faults)} fault{'s' * (len(faults) != 1)}:\n  " + "\n  ".join(faults)
         ) from error
@@ -100,33 +116,49 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     *sections, last = key.split(".")
     target = raw
     for name in sections:
-        inner = target.setdefault(name, {})
+        inner = target[name] = {} if target.get(name) is None else target[name]
         if not isinstance(inner, dict):
             raise RecipeError(f"--set {key}: {name} has no keys below it")
         target = inner
     target[last] = value
 
 
-def _describe(fault: dict[str, Any]) -> str:
-    # pydantic adds the branch of a union to the path; a user knows only keys and positions.
-    loc = [part for part in fault["loc"] if not _is_branch(part)]
-    path = ".".join(map(str, loc)) or "recipe"
-    if fault["type"] == "extra_forbidden":
+def _describe_all(error: ValidationError) -> list[str]:
+    """One line per wrong key, however many types its value might have had."""
+    values: dict[str, Any] = {}
+    messages: dict[str, list[str]] = {}
+    for fault in error.errors():
+        # pydantic adds the branch of a union to the path; a user knows only keys and positions.
+        loc = [part for part in fault["loc"] if not _is_branch(part)]
+        path = ".".join(map(str, loc)) or "recipe"
+        messages.setdefault(path, []).append(_message(fault["type"], fault["msg"], loc))
+        if loc and fault["type"] not in ("extra_forbidden", "missing"):
+            values[path] = fault["input"]
+    return [
+        f"{path}: {' or '.join(said)}" + (f", not {values[path]!r}" if path in values else "")
+        for path, said in messages.items()
+    ]
+
+
+def _message(kind: str, message: str, loc: Sequence[str | int]) -> str:
+    if kind == "missing":
+        return "missing"
+    if kind == "model_type":
+        return "should be a section with keys of its own"
+    if kind == "extra_forbidden":
         known = _known_keys([str(part) for part in loc[:-1]])
         near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"{path}: unknown key; {hint}"
-    if fault["type"] == "missing":
-        return f"{path}: missing"
-    message = fault["msg"].removeprefix("Value error, ")
-    if loc and not isinstance(fault["input"], dict):
-        return f"{path}: {message[0].lower()}{message[1:]}, not {fault['input']!r}"
-    return f"{path}: {message}"
+        return f"unknown key; {hint}"
+    message = message.removeprefix("Value error, ").removeprefix("Input ")
+    return message[0].lower() + message[1:]
 
 
 def _is_branch(part: object) -> bool:
     return isinstance(part, str) and (
-        "[" in part or part in ("int", "float", "str", "constrained-float", "list", "tuple")
+        "[" in part
+        or part.startswith("constrained-")
+        or part in ("int", "float", "str", "list", "tuple")
     )
 
 

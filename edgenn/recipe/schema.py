@@ -10,7 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgenn.ops.preprocess import MAX_SIDE
+
 Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
 
 
 class Section(BaseModel):
@@ -61,7 +65,7 @@ class Data(Section):
 class Input(Section):
     """What the net sees."""
 
-    imgsz: int | tuple[int, int] = Field(
+    imgsz: Side | tuple[Side, Side] = Field(
         320,
         description="picture side in pixels, or [height, width]; a multiple of 32 for detectors",
     )
@@ -71,7 +75,7 @@ class Input(Section):
     mean: tuple[float, float, float] = Field(
         (123.675, 116.28, 103.53), description="per colour channel (RGB), 0..255"
     )
-    std: tuple[float, float, float] = Field(
+    std: tuple[Positive, Positive, Positive] = Field(
         (58.395, 57.12, 57.375), description="per colour channel (RGB), 0..255"
     )
     window: int = Field(128, gt=1, description="sequence: readings per window")
