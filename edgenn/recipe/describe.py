@@ -5,10 +5,9 @@ from __future__ import annotations
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from edgenn.recipe.schema import Recipe
+from edgenn.recipe.schema import Recipe, Section, subsection
 
 
 def json_schema() -> dict[str, Any]:
@@ -24,12 +23,12 @@ def keys() -> list[tuple[str, str]]:
     return _keys(Recipe, "")
 
 
-def _keys(section: type[BaseModel], prefix: str) -> list[tuple[str, str]]:
+def _keys(section: type[Section], prefix: str) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, field in section.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            rows += _keys(kind, f"{prefix}{name}.")
+        inner = subsection(field)
+        if inner is not None:
+            rows += _keys(inner, f"{prefix}{name}.")
         else:
             rows.append((prefix + name, _meaning(field)))
     return rows

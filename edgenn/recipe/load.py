@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from edgenn.errors import RecipeError
-from edgenn.recipe.schema import Recipe
+from edgenn.recipe.schema import Recipe, Section, subsection
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -163,13 +163,12 @@ def _is_branch(part: object) -> bool:
 
 
 def _known_keys(sections: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = Recipe
+    section: type[Section] = Recipe
     for name in sections:
-        kind = model.model_fields[name].annotation
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return []
-        model = kind
-    return list(model.model_fields)
+        inner = subsection(section.model_fields[name])
+        assert inner is not None  # only sections refuse unknown keys
+        section = inner
+    return list(section.model_fields)
 
 
 def _one_line(error: Exception) -> str:

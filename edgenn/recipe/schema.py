@@ -6,9 +6,10 @@ The help of ``edgenn train``, the JSON schema for editors and the checks of
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from edgenn.ops.preprocess import MAX_SIDE
 
@@ -201,3 +202,12 @@ class Recipe(Section):
         if self.task == "detect" and any(side % 32 for side in self.input.size):
             raise ValueError("input.imgsz of a detector must be a multiple of 32")
         return self
+
+
+def subsection(field: FieldInfo) -> type[Section] | None:
+    """The section that a key holds, None where it holds a value."""
+    kind = field.annotation
+    # Python 3.10 takes list[str] for a type, but not in issubclass.
+    if isinstance(kind, type) and get_origin(kind) is None and issubclass(kind, Section):
+        return kind
+    return None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from edgenn.recipe.schema import Input, Recipe
+from edgenn.recipe.schema import Input, Recipe, subsection
 
 
 def _least() -> dict:
@@ -36,7 +36,8 @@ def test_every_key_says_what_it_means_or_is_plain():
     sections = [Recipe]
     for section in sections:
         for name, field in section.model_fields.items():
-            if isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
-                sections.append(field.annotation)
+            inner = subsection(field)
+            if inner is not None:
+                sections.append(inner)
             else:
                 assert field.description or name in plain, f"{section.__name__}.{name}"
