@@ -43,6 +43,8 @@ def test_what_was_written_is_read(made, form):
 def test_equal_content_gives_equal_bytes(made, tmp_path):
     one, two = made.as_zip(tmp_path / "1.edgenn"), made.as_zip(tmp_path / "sub" / "2.edgenn")
     assert one.read_bytes() == two.read_bytes()
+    with zipfile.ZipFile(one) as archive:
+        assert {i.date_time for i in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_a_bundle_is_a_plain_zip_that_is_not_compressed(made):

