@@ -81,9 +81,10 @@ def describe(prediction: Prediction) -> tuple[str, str]:
 
 def echo_summary(summary: Summary, what: str) -> None:
     """Print a run in numbers to standard error."""
+    plural = "s" if summary.frames != 1 else ""
     click.echo(
-        f"{summary.frames} {what} in {summary.seconds:.1f} s ({summary.fps:.1f} per second), "
-        f"{summary.dropped} dropped",
+        f"{summary.frames} {what}{plural} in {summary.seconds:.1f} s "
+        f"({summary.fps:.1f} per second), {summary.dropped} dropped",
         err=True,
     )
     if summary.latency_ms:

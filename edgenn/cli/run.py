@@ -129,7 +129,7 @@ def command(
                 pipeline.run()
             finally:
                 if pipeline.health.frames:
-                    what = "frames" if loaded.manifest.input.kind == "image" else "windows"
+                    what = "frame" if loaded.manifest.input.kind == "image" else "window"
                     _live.echo_summary(pipeline.health.summary(), what)
 
 
@@ -176,4 +176,6 @@ def _quiet_opencv() -> None:
     """OpenCV and FFmpeg tell standard error what edgenn says in one sentence."""
     if not _log.isEnabledFor(logging.DEBUG):
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        # Here up to OpenCV 4, there from 5.
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+        set_level(0)

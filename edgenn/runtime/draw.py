@@ -47,7 +47,7 @@ def color_of(class_id: int) -> Color:
 
 
 def _scale(image: Image) -> float:
-    return max(0.4, float(min(image.shape[:2])) / 480)
+    return max(0.75, float(min(image.shape[:2])) / 480)  # smaller text cannot be read
 
 
 def _label(canvas: Image, text: str, corner: tuple[int, int], color: Color) -> None:

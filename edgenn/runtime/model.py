@@ -51,9 +51,11 @@ class Model:
         self.manifest = manifest
         self.variant = variant
         self.latency_ms: dict[str, float] = {}
-        self.engine: engines.Engine = plugins.load(engines, variant.engine).open_model(
-            data, threads
-        )
+        plugin = plugins.load(engines, variant.engine)
+        try:
+            self.engine: engines.Engine = plugin.open_model(data, threads)
+        except ModelError as error:
+            raise ModelError(f"{variant.file}: {error}") from error
         _check_tensors(self.engine, manifest, variant)
         spec = manifest.input
         self._images = self._windows = None
@@ -211,7 +213,11 @@ def read_bare(path: Path) -> tuple[Manifest, Variant, bytes]:
     data = path.read_bytes()
     refuse_impostor(data[:512], str(path))
     name: EngineName = "onnx" if path.suffix == ".onnx" else "litert"
-    text = plugins.load(engines, name).read_manifest(data)
+    plugin = plugins.load(engines, name)
+    try:
+        text = plugin.read_manifest(data)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     if text is None:
         raise ModelError(
             f"{path} carries no edgenn manifest, so its labels and preprocessing are unknown; "

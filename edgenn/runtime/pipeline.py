@@ -99,6 +99,7 @@ class Pipeline:
                 if self._deliver(result):
                     yield result
         finally:
+            self.health.dropped = getattr(self._source, "dropped", 0)
             self.close()
 
     def run(self, callback: Callable[[Result], None] | None = None) -> Summary:
@@ -181,7 +182,6 @@ class Pipeline:
         return Result(item, prediction, events, latency)
 
     def _deliver(self, result: Result) -> bool:
-        self.health.dropped = getattr(self._source, "dropped", 0)
         try:
             for sink in self._sinks:
                 sink.write(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import onnxruntime as ort
@@ -29,7 +30,7 @@ class OnnxEngine:
         try:
             values = self._session.run(None, dict(feeds))
         except Exception as error:
-            raise ModelError(f"onnxruntime could not run the model: {error}") from error
+            raise ModelError(f"onnxruntime could not run the model: {_reason(error)}") from error
         return dict(zip(self.outputs, values, strict=True))
 
 
@@ -66,4 +67,11 @@ def _session(data: bytes, threads: int) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelError(f"onnxruntime cannot load the model: {error}") from error
+        raise ModelError(f"onnxruntime cannot load the model: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The sentence in onnxruntime's message, without codes and C++ signatures."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    return re.sub(r"\S+\.(cc|h):\d+ .*\) (?=\S)", "", text)

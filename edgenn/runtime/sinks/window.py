@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from time import monotonic
 
 import cv2
 
@@ -13,10 +14,13 @@ from edgenn.runtime.sinks import Finished, Sink
 from edgenn.types import Frame, Result
 
 _QUIT = (ord("q"), 27)
+_LONGEST_MS = 1000
+_STYLE = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+_LEAST_HEIGHT = 480
 
 
 class WindowSink(Sink):
-    """Shows frames as fast as they come."""
+    """Shows frames as they come, but a recording no faster than it was taken."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -27,12 +31,12 @@ class WindowSink(Sink):
                 "WAYLAND_DISPLAY is set)"
             )
         try:
-            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(title, _STYLE)
         except cv2.error as error:
             raise SinkError(
                 "cannot show a window: this OpenCV was built without one; pip install 'edgenn[gui]'"
             ) from error
-        self._sized = False
+        self._lead: float | None = None
         self._open = True
 
     def write(self, result: Result) -> None:
@@ -40,11 +44,13 @@ class WindowSink(Sink):
         if not isinstance(result.item, Frame):
             raise SinkError("cannot show a window: sensor readings have no pictures")
         image = draw(result.item.image, result.prediction)
-        if not self._sized:
-            cv2.resizeWindow(self._title, image.shape[1], image.shape[0])
-            self._sized = True
+        if self._lead is None:
+            zoom = max(1, _LEAST_HEIGHT // image.shape[0])
+            cv2.resizeWindow(self._title, image.shape[1] * zoom, image.shape[0] * zoom)
+            self._lead = result.item.time - monotonic()
         cv2.imshow(self._title, image)
-        key = cv2.waitKey(1) & 0xFF
+        early = result.item.time - monotonic() - self._lead
+        key = cv2.waitKey(max(1, min(_LONGEST_MS, round(early * 1000)))) & 0xFF
         if key in _QUIT or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
             raise Finished
 

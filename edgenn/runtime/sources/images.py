@@ -33,8 +33,7 @@ class Images(Source):
         self.dropped = 0
         path = Path(name)
         if path.is_dir():
-            files = [p for p in path.iterdir() if p.suffix.lower() in PICTURES and p.is_file()]
-            self._files = sorted(files, key=_natural)
+            self._files = _list(path)
         elif path.is_file():
             self._files = [path]
         else:
@@ -65,6 +64,14 @@ def open_source(name: str, options: Options) -> Images:
         SourceError: Missing or empty.
     """
     return Images(name, options)
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        files = [p for p in folder.iterdir() if p.suffix.lower() in PICTURES and p.is_file()]
+    except OSError as error:
+        raise SourceError(f"cannot read {folder}: {error.strerror}") from error
+    return sorted(files, key=_natural)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

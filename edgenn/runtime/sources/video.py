@@ -1,11 +1,10 @@
 """A video file, or a stream by its URL, through OpenCV.
 
-OpenCV answers the end of a file and a broken file in the same way, so frames
-are counted against what the container declares. Fewer by more than one in a
-hundred (and more than one: some containers know only their duration) means
-that the file is cut short or damaged: all frames that decode are delivered,
-then `SourceError` is raised. A stream that declares no length never ends by
-itself, so any end of it is a failure.
+All frames that decode are delivered. After the last one `SourceError` is
+raised where the file lacks bytes that its container promises, or more than a
+tenth of the frames that it declares; fewer are counted as dropped, with a
+warning. A stream that declares no length never ends by itself, so any end of
+it is a failure.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import cv2
 import numpy as np
 
 from edgenn.errors import SourceError
-from edgenn.runtime.sources import Kind, Options, Source
+from edgenn.runtime.sources import Kind, Options, Source, _container
 from edgenn.types import Frame
 
 KIND: Kind = "image"
@@ -36,18 +35,16 @@ class Video(Source):
         # Frames and messages carry the name; a password in a URL must not travel with them.
         self.name = re.sub(r"://[^/@]*@", "://", name)
         self.dropped = 0
-        if not is_url and not Path(name).is_file():
-            raise SourceError(f"there is no video or other source at {name}")
+        self._missing = 0 if is_url else _missing_bytes(Path(name))
         self._capture = _open_url(name) if is_url else cv2.VideoCapture(name)
         if not self._capture.isOpened():
-            raise SourceError(
-                f"{self.name} cannot be opened as a video; "
-                + (
-                    f"nothing usable answered within {_TIMEOUT_MS // 1000} s"
-                    if is_url
-                    else "it is none, is cut short, or has a codec that this OpenCV does not know"
-                )
-            )
+            if is_url:
+                why = f"nothing usable answered within {_TIMEOUT_MS // 1000} s"
+            elif self._missing:
+                why = f"it is cut short, {self._missing} bytes are missing"
+            else:
+                why = "it is none, or has a codec that this OpenCV does not know"
+            raise SourceError(f"{self.name} cannot be opened as a video: {why}")
         self.fps = max(0.0, self._capture.get(cv2.CAP_PROP_FPS))
         # Live streams give nonsense here, negative more often than not.
         self._declared = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -81,16 +78,20 @@ class Video(Source):
             raise SourceError(f"the stream {self.name} broke off after {delivered} frames")
         if not delivered:
             raise SourceError(f"{self.name} holds no frame that can be decoded")
-        self.dropped = max(0, self._declared - delivered)
-        if self.dropped > max(1, self._declared // 100):
+        short = self._declared - delivered
+        # Some containers know only their duration, which rounds to a frame more.
+        self.dropped = short if short > 1 else 0
+        if self._missing:
             raise SourceError(
-                f"{self.name} is cut short or damaged: only {delivered} of its "
-                f"{self._declared} frames can be read"
+                f"{self.name} is cut short: {self._missing} bytes are missing "
+                f"after frame {delivered} of {self._declared}"
             )
-        if self.dropped > 1:
-            _log.warning("%s gave %d of %d frames", self.name, delivered, self._declared)
-        else:
-            self.dropped = 0
+        if self.dropped > self._declared / 10:
+            raise SourceError(
+                f"{self.name} is damaged: only {delivered} of {self._declared} frames can be read"
+            )
+        if self.dropped:
+            _log.warning("%s: %d of %d frames read", self.name, delivered, self._declared)
 
 
 def open_source(name: str, options: Options) -> Video:
@@ -101,6 +102,15 @@ def open_source(name: str, options: Options) -> Video:
     """
     del options
     return Video(name)
+
+
+def _missing_bytes(path: Path) -> int:
+    if not path.is_file():
+        raise SourceError(f"there is no video or other source at {path}")
+    try:
+        return _container.missing_bytes(path)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _open_url(url: str) -> cv2.VideoCapture:
