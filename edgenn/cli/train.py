@@ -82,7 +82,8 @@ def command(
 
     checked = load_recipe(recipe, [*overrides, *settings])
     outcome = train(Job(checked, runs, name, data, device, resume))
-    _say(outcome)
+    if outcome.main:
+        _say(outcome)
     if not outcome.finished:
         ctx.exit(130)
 

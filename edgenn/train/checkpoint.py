@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import torch as tensor_files
 from torch import Tensor, nn
 
 from edgenn.bundle.manifest import ImageInput, WindowInput
@@ -92,7 +92,12 @@ def save(path: Path, header: Header, tensors: Mapping[str, Tensor]) -> None:
     """
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     metadata = {_KEY: header.model_dump_json()}
-    atomically(path, lambda temporary: save_file(plain, temporary, metadata))
+    content = tensor_files.save(plain, metadata)
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    atomically(path, write)
 
 
 def read(path: Path) -> tuple[Header, dict[str, Tensor]]:

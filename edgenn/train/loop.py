@@ -41,6 +41,7 @@ class Outcome:
         best_epoch: Epoch, from 1, that gave it.
         epoch: Epochs done.
         finished: False if it was interrupted and can be resumed.
+        main: Whether this process is the one that reports.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Outcome:
     best_epoch: int
     epoch: int
     finished: bool
+    main: bool
 
 
 def train(job: Job) -> Outcome:
@@ -62,21 +64,22 @@ def train(job: Job) -> Outcome:
         EdgennError: The loss stopped being a number; and all that
             `edgenn.train.setup.prepare` raises.
     """
-    with StopRequest() as stop:
-        trainer = _Trainer(prepare(job), stop)
-        try:
-            finished = trainer.run(resumed=job.resume)
-        finally:
-            trainer.session.accelerator.end_training()
-        progress = trainer.session.progress
-        return Outcome(
-            trainer.session.folder,
-            trainer.session.header.metric,
-            progress.best,
-            progress.best_epoch,
-            progress.epoch,
-            finished,
-        )
+    session = prepare(job)
+    try:
+        with StopRequest() as stop:
+            finished = _Trainer(session, stop).run(resumed=job.resume)
+    finally:
+        session.accelerator.end_training()
+    progress = session.progress
+    return Outcome(
+        session.folder,
+        session.header.metric,
+        progress.best,
+        progress.best_epoch,
+        progress.epoch,
+        finished,
+        session.main,
+    )
 
 
 class _Trainer:
@@ -132,7 +135,8 @@ class _Trainer:
         step = self._progress.epoch * self._steps + self._progress.batch
         set_rate(session.optimizer, rate(self._settings, step, self._total))
         loss: Loss = session.loss(session.net(to_device(x, session.device)), target)
-        self._check_finite(loss.total)
+        total = loss.total.detach()
+        self._check_finite(total)
         session.stepper.zero_grad()
         session.accelerator.backward(loss.total)
         norm = session.accelerator.clip_grad_norm_(
@@ -144,7 +148,7 @@ class _Trainer:
         session.stepper.step()
         session.average.update(session.plain, step)
         parts = {f"loss_{name}": float(value) for name, value in loss.parts.items()}
-        return {"loss": float(loss.total), **parts}
+        return {"loss": float(total), **parts}
 
     def _check_finite(self, value: Tensor) -> None:
         if math.isfinite(float(value)):

@@ -158,6 +158,9 @@ def prepare(job: Job) -> Session:
     if spec.kind == "image":
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
     optimizer = make_optimizer(net, recipe.train, frozenset(progress.pretrained))
+    # Copied before the accelerator wraps it: measured in float32, like what is exported.
+    average = Average(net, recipe.train.ema)
+    average.net.to(accelerator.device)
     wrapped, stepper = accelerator.prepare(net, optimizer)
     # Processes must not all drop the same features.
     torch.manual_seed(recipe.seed + accelerator.process_index)
@@ -169,7 +172,7 @@ def prepare(job: Job) -> Session:
         val_feed=feeds[1],
         net=wrapped,
         plain=net,
-        average=Average(net, recipe.train.ema),
+        average=average,
         optimizer=optimizer,
         stepper=stepper,
         loss=_loss(recipe, dataset, spec).to(accelerator.device),

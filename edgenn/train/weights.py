@@ -19,7 +19,7 @@ class Loaded:
     """What came of loading.
 
     Attributes:
-        names: Parameters of the network that were loaded.
+        names: Tensors of the network that were loaded.
         skipped: Tensors of the file that the network has with another shape.
         total: Tensors in the file.
     """
