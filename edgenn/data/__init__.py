@@ -1,17 +1,12 @@
 """Users' own data layouts, read into a few plain types.
 
-A reader is a file in ``data/readers``; its name is what a recipe calls
-``data.format``. It has one function::
-
-    read(spec: Data, root: Path) -> Raw
-
-and decides nothing about splits, sizes or augmentation. A sample that cannot
-be used becomes a `Problem`; a reader raises `DataError` only when the data as
-a whole cannot be read.
+Readers (`edgenn.data.readers`) find the samples, `edgenn.data.load` checks and
+splits them, `edgenn.data.feed` gives them to training one by one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,13 +16,33 @@ from numpy.typing import NDArray
 
 from edgenn.types import Floats
 
+Side = Literal["train", "val", ""]
+
+# Called with a step's name and its number of items; what it returns is called once per item.
+Progress = Callable[[str, int], Callable[[], object]]
+
+
+def quiet(step: str, total: int) -> Callable[[], object]:
+    """A `Progress` that shows nothing."""
+    del step, total
+    return lambda: None
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A sample that is not used, and why."""
+    """Something wrong with a sample.
+
+    Attributes:
+        file: Where, relative to the data set.
+        reason: What is wrong, in words.
+        mended: True where the fault was put right and nothing is lost: a box
+            cut to its picture, a recording cut at a gap, a copy left out.
+            Otherwise the sample is not used and counts as bad.
+    """
 
     file: str
     reason: str
+    mended: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +61,7 @@ class Picture:
     class_ids: NDArray[np.int64]
     boxes: Floats
     group: str
-    split: Literal["train", "val", ""] = ""
+    split: Side = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +82,7 @@ class Recording:
     class_ids: NDArray[np.int64]
     rate: float
     group: str
-    split: Literal["train", "val", ""] = ""
+    split: Side = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +94,7 @@ class Raw:
         pictures: Samples of detectors and classifiers.
         recordings: Samples of sequence models.
         channels: Names of the sensor channels.
-        problems: What was left out.
+        problems: What was left out or mended.
     """
 
     labels: tuple[str, ...]
@@ -99,7 +114,7 @@ class Dataset:
         val: Samples to validate on; shares no group with ``train`` unless split by sample.
         channels: Names of the sensor channels; empty for pictures.
         rate: Readings per second; 0 for pictures.
-        problems: What was left out.
+        problems: What was left out or mended.
         sha256: Hash over names and labels of all samples, hex, for provenance.
     """
 
