@@ -1,0 +1,131 @@
+"""Samples as a network takes them, one by one.
+
+Training samples are changed at random, then go through `edgenn.ops.preprocess`
+like every frame on a device; validation samples only do the latter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenn.bundle.manifest import ImageInput, WindowInput
+from edgenn.data import Dataset, Picture, Recording
+from edgenn.data._pictures import Pictures
+from edgenn.data._sample import Sample
+from edgenn.data._windows import Windows
+from edgenn.ops.preprocess import Letterbox, Normalize, Resize
+from edgenn.recipe.schema import Recipe
+from edgenn.types import Floats, Image
+
+
+def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
+    """What the net takes, as the manifest will say it.
+
+    Pictures are normalised as the recipe says, windows by mean and standard
+    deviation of the training readings.
+    """
+    spec = recipe.input
+    if recipe.task != "sequence":
+        sizing = Letterbox if spec.resize == "letterbox" else Resize
+        return ImageInput(size=spec.size, steps=(sizing(spec.size), Normalize(spec.mean, spec.std)))
+    recordings = [r.values for r in dataset.train if isinstance(r, Recording)]
+    readings = np.concatenate(recordings).astype(np.float64)
+    std = readings.std(axis=0)
+    # A constant channel carries nothing; dividing by its rounding noise would make it shout.
+    std[std < 1e-6] = 1.0
+    return WindowInput(
+        length=spec.window,
+        stride=spec.stride,
+        rate=dataset.rate,
+        channels=dataset.channels,
+        units=tuple(recipe.data.units),
+        steps=(Normalize(tuple(readings.mean(axis=0).tolist()), tuple(std.tolist())),),
+    )
+
+
+class Feed:
+    """Samples of one side of a data set, by number.
+
+    The random changes to a training sample depend only on the recipe's seed, the
+    epoch and the sample's number. Decoded pictures are kept in memory, as many as
+    fit into 1 GiB; pickling leaves them behind, so that a process that gets a
+    copy decodes for itself, while one that was forked shares them.
+
+    Args:
+        samples: Pictures or recordings.
+        recipe: For window, stride, seed and augmentation.
+        spec: The net's input.
+        train: Change the samples at random.
+        keep: Decode all pictures now and keep them; not worth it for a few samples.
+
+    Raises:
+        DataError: A picture cannot be decoded.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Picture] | Sequence[Recording],
+        recipe: Recipe,
+        spec: ImageInput | WindowInput,
+        *,
+        train: bool,
+        keep: bool = True,
+    ) -> None:
+        self._epoch = 0
+        self._items: Pictures | Windows
+        if isinstance(spec, ImageInput):
+            pictures = [sample for sample in samples if isinstance(sample, Picture)]
+            self._items = Pictures(pictures, recipe, spec, train=train)
+            if keep:
+                self._items.preload()
+        else:
+            recordings = [sample for sample in samples if isinstance(sample, Recording)]
+            self._items = Windows(recordings, recipe, spec, train=train)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, i: int) -> Sample:
+        """Sample ``i``, ready for the net."""
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        return self._items.sample(i, self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose which random changes the next samples get."""
+        self._epoch = epoch
+
+    def raw(self, i: int) -> Image | Floats:
+        """Sample ``i`` as a device would get it: (H, W, 3) uint8 BGR, or (T, C) readings."""
+        return self._items.raw(i)
+
+    def frame_size(self, i: int) -> tuple[int, int]:
+        """Height, width of picture ``i``, without decoding it again where it is kept.
+
+        For a window its number of readings and of channels.
+        """
+        return self._items.frame_size(i)
+
+    def truth(self, i: int) -> tuple[Floats, NDArray[np.int64]]:
+        """Boxes (N, 4) in pixels of `raw`, and class ids (N,); no boxes for classifiers."""
+        return self._items.truth(i)
+
+
+def collate(samples: Sequence[Sample]) -> tuple[Floats, Any]:
+    """Join samples into a batch.
+
+    Returns:
+        (B, ...) float32, and (B,) int64 class ids; for detectors a list of
+        (boxes, class_ids) per sample instead.
+    """
+    x = np.stack([sample.x for sample in samples])
+    if all(len(s.class_ids) == 1 and not len(s.boxes) for s in samples):
+        return x, np.concatenate([sample.class_ids for sample in samples])
+    return x, [(sample.boxes, sample.class_ids) for sample in samples]
+
+
+__all__ = ["Feed", "Sample", "collate", "input_spec"]
