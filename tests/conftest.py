@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 NO_DATA = "EDGENN_DATA is not set: it names the folder with the real data sets"
@@ -18,6 +20,47 @@ def real_data() -> Path:
     if not folder:
         pytest.skip(NO_DATA)
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    """Folder of tiny-detect, tiny-classify and tiny-sequence; see tests/light/make_tiny.py."""
+    return Path(__file__).parent / "assets"
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    """20 frames at 10 per second: tiny-detect sees a red square, from frame 10 a blue one too."""
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
+    for i in range(20):
+        image = np.full((96, 128, 3), 20, np.uint8)
+        image[16:32, 16:32] = (0, 0, 255)
+        if i >= 10:
+            image[48:64, 80:96] = (255, 0, 0)
+        writer.write(image)
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """Folder of shot1 (green), shot2 (red) and shot10 (blue), as tiny-classify names them."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, colour in (("shot10", (255, 0, 0)), ("shot2", (0, 0, 255)), ("shot1", (0, 255, 0))):
+        cv2.imwrite(str(folder / f"{name}.png"), np.full((40, 50, 3), colour, np.uint8))
+    return folder
+
+
+@pytest.fixture
+def recording(tmp_path) -> Path:
+    """15 s at 20 readings a second, of which tiny-sequence finds 5 s each low, middle, high."""
+    path = tmp_path / "recording.csv"
+    noise = np.random.default_rng(0).normal(0, 0.2, (300, 2))
+    rows = [f"{i / 20:.3f},{y:.4f},{x + 3 * (i // 100 - 1):.4f}" for i, (x, y) in enumerate(noise)]
+    path.write_text("time,y,x\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgenn import plugins
 from edgenn.bundle.manifest import EngineName, Manifest, Precision, Variant, parse_manifest
-from edgenn.bundle.store import Bundle, open_bundle, refuse_impostor
+from edgenn.bundle.store import MANIFEST, Bundle, open_bundle, refuse_impostor
 from edgenn.errors import MissingExtraError, ModelError, UsageError
 from edgenn.ops import decode as decoders
 from edgenn.ops.preprocess import Geometry, ImagePreprocessor, WindowPreprocessor
@@ -243,11 +243,13 @@ def resolve(name: str | Path) -> Path:
         ModelError: Neither; the message lists the built-in models.
     """
     path = Path(name)
-    if path.exists():
+    if path.is_file() or (path / MANIFEST).is_file():
         return path
     builtin = builtin_dir() / str(name) / f"{name}.edgenn"
     if path.name == str(name) and builtin.exists():
         return builtin
+    if path.exists():  # no model, which its opening will say
+        return path
     known = sorted(p.parent.name for p in builtin_dir().glob("*/*.edgenn"))
     raise ModelError(
         f"there is no model at {name}; give a path, or a built-in model: {', '.join(known)}"

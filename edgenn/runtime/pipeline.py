@@ -23,8 +23,9 @@ from edgenn.runtime.sources import Options, Source, open_source
 from edgenn.types import Event, Frame, Result, Samples, Window
 
 P = TypeVar("P", bound="Pipeline")
-# A step in time of more than so many readings is a gap, which no window may span.
-_GAP = 3.0
+# A pause longer than so many intervals is a gap, which no window may span; the readers of
+# training data cut recordings at the same.
+_GAP = 2.5
 
 
 class Pipeline:

@@ -51,7 +51,11 @@ class VideoSink(Sink):
             # A container holds one size; pictures of a folder may have many.
             image = place(image, Letterbox(self._size[::-1], pad=0))
         due = round((result.item.time - self._start) * self._fps) + 1 - self._written
-        for _ in range(min(due, int(self._fps * _LONGEST_STILL) + 1)):
+        most = int(self._fps * _LONGEST_STILL) + 1
+        if due > most:  # the rest of such a pause is cut out of the video's time
+            self._start += (due - most) / self._fps
+            due = most
+        for _ in range(due):
             self._writer.write(image)
             self._written += 1
 

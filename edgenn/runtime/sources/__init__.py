@@ -115,7 +115,9 @@ def choose(text: str, known: list[str]) -> tuple[str, str]:
         return prefix, rest
     if text.isdecimal() or text.startswith("/dev/video"):
         return "camera", text
-    suffix = Path(text).suffix.lower()
-    if "://" not in text and (Path(text).is_dir() or suffix in PICTURES):
+    if "://" in text:
+        return "video", text
+    path = Path(text)
+    if path.is_dir() or path.suffix.lower() in PICTURES:
         return "images", text
-    return ("csv" if suffix == ".csv" else "video"), text
+    return ("csv" if path.suffix.lower() == ".csv" else "video"), text

@@ -18,7 +18,8 @@ def missing_bytes(path: Path) -> int:
     """Bytes between the end of the file and where its last chunk should end.
 
     Returns:
-        0 for a whole file, and for one that is not AVI, MP4, MOV, Matroska or WebM.
+        0 for a whole file, and for one that is not AVI, MP4, MOV, Matroska or
+        WebM. Chunks that would follow the one that is cut are not counted.
 
     Raises:
         OSError: The file cannot be read.

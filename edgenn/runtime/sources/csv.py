@@ -1,8 +1,8 @@
 """Replay of a sensor recording: a CSV file whose first line names the columns.
 
 Heeds ``channels``, chosen by name, and ``rate``. Times come from a column
-called time, timestamp or t, in seconds, or else from the rate. Separators may
-be commas, semicolons or tabs. A value that is no number stops the replay with
+called time or timestamp, in seconds, or else from the rate. Separators may be
+commas, semicolons or tabs. A value that is no number stops the replay with
 its line: a model must not be fed what nobody measured.
 """
 
@@ -25,7 +25,7 @@ from edgenn.types import Samples
 KIND: Kind = "window"
 
 _log = logging.getLogger(__name__)
-_TIME_COLUMNS = ("time", "timestamp", "t")
+_TIME_COLUMNS = ("time", "timestamp")
 _CHUNK = 64
 _Reading = tuple[float, list[float]]
 

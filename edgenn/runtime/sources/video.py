@@ -41,7 +41,7 @@ class Video(Source):
             if is_url:
                 why = f"nothing usable answered within {_TIMEOUT_MS // 1000} s"
             elif self._missing:
-                why = f"it is cut short, {self._missing} bytes are missing"
+                why = f"it is cut short, at least {self._missing} bytes are missing"
             else:
                 why = "it is none, or has a codec that this OpenCV does not know"
             raise SourceError(f"{self.name} cannot be opened as a video: {why}")
@@ -83,7 +83,7 @@ class Video(Source):
         self.dropped = short if short > 1 else 0
         if self._missing:
             raise SourceError(
-                f"{self.name} is cut short: {self._missing} bytes are missing "
+                f"{self.name} is cut short: at least {self._missing} bytes are missing "
                 f"after frame {delivered} of {self._declared}"
             )
         if self.dropped > self._declared / 10:

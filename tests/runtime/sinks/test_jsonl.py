@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from edgenn.errors import SinkError
+from edgenn.runtime.sinks import Finished
+from edgenn.runtime.sinks.jsonl import JsonlSink, json_schema, open_sink, to_dict
+from edgenn.types import Classification, Detections, Event, Frame, Result, Window
+
+LATENCY = {"capture": 1, "preprocess": 2, "inference": 3.00049, "decode": 4, "total": 10}
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+BOXES = Detections(
+    np.array([[1.005, 2, 30.119, 40], [-0.0, 0, 5, 5]], np.float32),
+    np.array([0.91239, 0.5], np.float32),
+    np.array([1, 0]),
+    ("dog", "person"),
+)
+FOUND = Result(Frame(IMAGE, 1.5, 15, "clip.mp4"), BOXES, (), LATENCY)
+HEARD = Result(
+    Window(np.zeros((2, 1), np.float32), 1.0, 2.25, 3, "wrist.csv"),
+    Classification(np.array([0.1, 0.6, 0.05, 0.05, 0.1, 0.1], np.float32), tuple("abcdef")),
+    (Event("a", 0.25, 2.25, 0.87654),),
+    LATENCY,
+)
+
+
+def conforms(value, schema) -> bool:
+    """As much of JSON Schema as ours uses."""
+    if "const" in schema:
+        return value == schema["const"]
+    kind = schema["type"]
+    if kind == "object":
+        return (
+            isinstance(value, dict)
+            and set(schema["required"]) <= set(value) <= set(schema["properties"])
+            and all(conforms(v, schema["properties"][k]) for k, v in value.items())
+        )
+    if kind == "array":
+        return (
+            isinstance(value, list)
+            and schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 1000)
+            and all(conforms(v, schema["items"]) for v in value)
+        )
+    python = {"number": (int, float), "integer": int, "string": str}[kind]
+    low, high = schema.get("minimum", -np.inf), schema.get("maximum", np.inf)
+    return isinstance(value, python) and (kind == "string" or low <= value <= high)
+
+
+def test_a_detector_gives_exactly_this():
+    assert to_dict(FOUND) == {
+        "schema": 1,
+        "time": 1.5,
+        "frame": 15,
+        "source": "clip.mp4",
+        "detections": [
+            {"label": "person", "class_id": 1, "score": 0.9124, "box": [1.0, 2.0, 30.12, 40.0]},
+            {"label": "dog", "class_id": 0, "score": 0.5, "box": [0.0, 0.0, 5.0, 5.0]},
+        ],
+        "latency_ms": {**LATENCY, "inference": 3.0},
+    }
+    assert "-0.0" not in json.dumps(to_dict(FOUND))
+
+
+def test_a_sequence_model_gives_exactly_this():
+    assert to_dict(HEARD) == {
+        "schema": 1,
+        "time": 2.25,
+        "frame": 3,
+        "source": "wrist.csv",
+        "labels": [
+            {"label": "b", "score": 0.6},
+            {"label": "a", "score": 0.1},
+            {"label": "e", "score": 0.1},
+            {"label": "f", "score": 0.1},
+            {"label": "c", "score": 0.05},
+        ],
+        "events": [{"label": "a", "start": 0.25, "end": 2.25, "score": 0.8765}],
+        "latency_ms": {**LATENCY, "inference": 3.0},
+    }
+
+
+def test_nothing_found_is_an_empty_list_and_a_picture_has_its_path():
+    result = Result(Frame(IMAGE, 0, 0, "shots", "shots/a.jpg"), Detections.empty(), (), LATENCY)
+    line = to_dict(result)
+    assert line["detections"] == []
+    assert line["path"] == "shots/a.jpg"
+
+
+@pytest.mark.parametrize("result", [FOUND, HEARD])
+def test_the_schema_describes_the_lines(result):
+    line = json.loads(json.dumps(to_dict(result)))
+    schema = json_schema()
+    assert conforms(line, schema)
+    assert not conforms({**line, "frame": -1}, schema)
+    assert not conforms({k: v for k, v in line.items() if k != "time"}, schema)
+    assert not conforms({**line, "other": 1}, schema)
+
+
+def test_every_line_is_there_at_once(tmp_path):
+    path = tmp_path / "o.jsonl"
+    sink = open_sink(str(path))
+    for count in (1, 2):
+        sink.write(FOUND)
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["frame"] for line in lines] == [15] * count
+    sink.close()
+
+
+def test_labels_stay_readable(tmp_path):
+    path = tmp_path / "o.jsonl"
+    sink = open_sink(str(path))
+    boxes = Detections(BOXES.boxes, BOXES.scores, BOXES.class_ids, ("Hündin", "人"))
+    sink.write(Result(FOUND.item, boxes))
+    sink.close()
+    assert "Hündin" in path.read_text(encoding="utf-8")
+
+
+def test_a_reader_that_went_away_ends_the_run():
+    reading, writing = os.pipe()
+    sink = JsonlSink(os.fdopen(writing, "w"), "pipe")
+    sink.write(FOUND)
+    os.close(reading)
+    with pytest.raises(Finished):
+        sink.write(FOUND)
+    with pytest.raises(SinkError):  # what it still held goes nowhere
+        sink.close()
+
+
+def test_a_full_disk_is_said():
+    sink = open_sink("/dev/full")
+    with pytest.raises(SinkError, match="cannot write /dev/full: No space left"):
+        sink.write(FOUND)
+    with pytest.raises(SinkError):
+        sink.close()

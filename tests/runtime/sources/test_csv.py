@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from edgenn.errors import SourceError
+from edgenn.runtime.sources import Options
+from edgenn.runtime.sources.csv import open_source
+
+XY = Options(channels=("x", "y"), rate=20)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str, encoding: str = "utf-8"):
+        path = tmp_path / "s.csv"
+        path.write_text(text, encoding=encoding)
+        return str(path)
+
+    return write
+
+
+def read(name, options=XY):
+    chunks = list(open_source(name, options))
+    return np.concatenate([c.values for c in chunks]), np.concatenate([c.times for c in chunks])
+
+
+def test_channels_by_name_in_the_order_of_the_model(write):
+    values, times = read(write("label,y,time,x\nsit,1,0.5,10\nsit,2,0.55,20\n"))
+    assert values.tolist() == [[10, 1], [20, 2]]
+    assert times.tolist() == [0.5, 0.55]
+
+
+def test_without_times_the_rate_makes_them(write):
+    _, times = read(write("x,y\n1,1\n2,2\n3,3\n"))
+    assert np.allclose(times, [0, 0.05, 0.1])
+
+
+def test_all_columns_where_none_is_chosen(write):
+    values, _ = read(write("time,b,a\n0,1,2\n1,3,4\n"), Options())
+    assert values.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_byte_order_mark_and_blank_lines(write, separator):
+    text = "x,y\n1,2\n\n3,4\n".replace(",", separator)
+    values, _ = read(write(text, "utf-8-sig"))
+    assert values.tolist() == [[1, 2], [3, 4]]
+
+
+def test_long_files_come_in_chunks_without_loss(write):
+    name = write("x,y\n" + "".join(f"{i},0\n" for i in range(150)))
+    chunks = list(open_source(name, XY))
+    assert [len(c.times) for c in chunks] == [64, 64, 22]
+    assert np.concatenate([c.values for c in chunks])[:, 0].tolist() == list(range(150))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("1,2\n1,oops\n", "line 3: y 'oops' is not a number"),
+        ("1,2\n\nnan,2\n", "line 4: x 'nan' is not a number"),
+        ("1,2\n1,inf\n", "line 3: y 'inf' is not a number"),
+        ("1,2\n1,\n", "line 3: y has no value"),
+        ("1,2\n1\n", "line 3: y has no value"),
+    ],
+)
+def test_what_nobody_measured_is_not_made_up(write, rows, message):
+    with pytest.raises(SourceError, match=message):
+        read(write("x,y\n" + rows))
+
+
+def test_readings_before_a_bad_line_are_checked_across_chunks(write):
+    rows = [f"{i / 20},1,1" for i in range(64)]
+    with pytest.raises(SourceError, match="line 66: time runs backwards"):
+        read(write("time,x,y\n" + "\n".join([*rows, "0,1,1"])))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x,z\n1,2\n", r"has no column 'y'; there is x, z"),
+        ("x,why\n1,2\n", r"has no column 'y'"),
+        ("1,2\n3,4\n", "has no header"),
+        ("", "has no header"),
+        ("x,y\n", "has a header but no readings"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(write, text, message):
+    with pytest.raises(SourceError, match=message):
+        read(write(text))
+
+
+def test_neither_times_nor_rate(write):
+    with pytest.raises(SourceError, match="no column time or timestamp, and no known rate"):
+        open_source(write("x,y\n1,2\n"), Options())
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_bytes(b"x,y\n" + b"1,2\n" * 5000 + b"\xff\xfe\n")
+    with pytest.raises(SourceError, match="cannot be read as CSV"):
+        read(str(path))
+
+
+def test_another_rate_than_in_training_is_said(write, caplog):
+    rows = "".join(f"{i * 50},1,1\n" for i in range(30))  # milliseconds
+    with caplog.at_level(logging.WARNING, "edgenn"):
+        read(write("time,x,y\n" + rows))
+    assert "0.02 readings a second (are its times in seconds?)" in caplog.text

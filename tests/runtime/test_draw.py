@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+
+from edgenn.runtime.draw import color_of, draw
+from edgenn.types import Classification, Detections
+
+SIZES = [(1080, 1920), (480, 640), (120, 160), (8, 8)]
+
+
+def one(box, class_id=0):
+    return Detections(
+        np.array([box], np.float32), np.array([0.5], np.float32), np.array([class_id]), ("a", "b")
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_draws_on_a_copy_around_the_box(size):
+    height, width = size
+    image = np.full((height, width, 3), 60, np.uint8)
+    drawn = draw(image, one([width * 0.25, height * 0.5, width * 0.75, height * 0.9]))
+    assert drawn.shape == image.shape
+    assert (image == 60).all()
+    edge = drawn[round(height * 0.7), round(width * 0.25)]
+    assert np.abs(edge.astype(int) - color_of(0)).max() < 30
+    if height > 8:
+        assert (drawn[round(height * 0.7), round(width * 0.5)] == 60).all()  # not filled
+        assert (drawn[: height // 8] == 60).all()  # nothing far away
+
+
+def test_lines_grow_with_the_picture():
+    def coloured(height):
+        image = np.zeros((height, height, 3), np.uint8)
+        drawn = draw(image, one([height * 0.2, height * 0.2, height * 0.8, height * 0.8]))
+        return (drawn[height // 2].max(axis=1) > 40).sum()
+
+    assert coloured(2000) > 1.8 * coloured(500) > 0
+
+
+@pytest.mark.parametrize("box", [[0, 0, 30, 30], [150, 0, 160, 10], [-50, -50, 500, 500]])
+def test_a_label_at_the_edge_stays_inside(box):
+    image = np.zeros((120, 160, 3), np.uint8)
+    drawn = draw(image, one(box))
+    filled = (drawn == np.array(color_of(0), np.uint8)).all(axis=2)
+    assert filled.sum() > 300  # the whole background of the label
+
+
+def test_the_best_label_of_a_classifier_in_the_corner():
+    image = np.zeros((120, 160, 3), np.uint8)
+    drawn = draw(image, Classification(np.array([0.1, 0.9], np.float32), ("a", "b")))
+    assert drawn[1, 1].tolist() == list(color_of(1))
+    assert not drawn[60:].any()
+
+
+def test_colours_of_neighbouring_classes_are_far_apart():
+    hues = [colorsys.rgb_to_hsv(*(c / 255 for c in color_of(i)[::-1]))[0] for i in range(8)]
+    for i, a in enumerate(hues):
+        for b in hues[i + 1 : i + 4]:
+            assert min(abs(a - b), 1 - abs(a - b)) > 0.1

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+import edgenn
+from edgenn.bundle.store import open_bundle
+from edgenn.errors import MissingExtraError, ModelError, UsageError
+from edgenn.runtime import model as runtime_model
+from edgenn.types import Classification, Detections, Frame, Window
+
+VARIANTS = [(e, p) for e in runtime_model.installed() for p in ("fp32", "int8")]
+SCENE = np.full((96, 128, 3), 20, np.uint8)
+SCENE[16:32, 16:32] = (0, 0, 255)
+SCENE[48:64, 80:96] = (255, 0, 0)
+
+
+@pytest.mark.parametrize(("engine", "precision"), VARIANTS)
+def test_every_variant_finds_the_squares_where_they_are(tiny, engine, precision):
+    model = edgenn.load(tiny / "tiny-detect.edgenn", engine=engine, precision=precision)
+    found = model.predict(SCENE)
+    assert isinstance(found, Detections)
+    by_name = {found.name(i): found.boxes[i] for i in range(len(found))}
+    assert by_name.keys() == {"red", "blue"}
+    assert by_name["red"] == pytest.approx([16, 16, 32, 32], abs=0.2)
+    assert by_name["blue"] == pytest.approx([80, 48, 96, 64], abs=0.2)
+
+
+@pytest.mark.parametrize(("engine", "precision"), VARIANTS)
+def test_every_variant_hears_high_readings(tiny, engine, precision):
+    model = edgenn.load(tiny / "tiny-sequence.edgenn", engine=engine, precision=precision)
+    values = np.tile(np.array([3, 0], np.float32), (20, 1))
+    for item in (values, Window(values, 0, 1), values.astype(np.float64)):
+        found = model.predict(item)
+        assert isinstance(found, Classification)
+        assert found.label == "high"
+        assert found.scores.sum() == pytest.approx(1)
+    assert set(model.latency_ms) == {"preprocess", "inference", "decode"}
+
+
+def test_a_frame_and_its_picture_give_the_same(tiny):
+    model = edgenn.load(tiny / "tiny-detect.edgenn")
+    assert np.array_equal(model.predict(SCENE).boxes, model.predict(Frame(SCENE, 0, 0)).boxes)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        np.zeros((96, 128), np.uint8),
+        np.zeros((96, 128, 4), np.uint8),
+        np.zeros((96, 128, 3), np.float32),
+        np.zeros((0, 128, 3), np.uint8),
+    ],
+)
+def test_what_is_no_bgr_picture_is_refused(tiny, item):
+    with pytest.raises(ModelError, match=r"must be \(height, width, 3\) uint8 in BGR order"):
+        edgenn.load(tiny / "tiny-detect.edgenn").predict(item)
+
+
+@pytest.mark.parametrize("shape", [(19, 2), (20, 3), (20,), (1, 20, 2)])
+def test_windows_of_another_size_are_refused(tiny, shape):
+    with pytest.raises(ModelError, match="windows of 20 readings x 2 channels"):
+        edgenn.load(tiny / "tiny-sequence.edgenn").predict(np.zeros(shape, np.float32))
+
+
+def test_thresholds_can_be_set_for_detectors_alone(tiny):
+    path = tiny / "tiny-detect.edgenn"
+    dim = (SCENE.astype(np.float32) * 0.6).astype(np.uint8)
+    assert len(edgenn.load(path, conf=0.9).predict(dim)) == 0
+    assert len(edgenn.load(path, conf=0.5).predict(dim)) == 2
+    with pytest.raises(UsageError, match="--conf must lie between 0 and 1, not 2"):
+        edgenn.load(path, conf=2)
+    with pytest.raises(UsageError, match="--iou is for detectors; tiny-classify is a classify"):
+        edgenn.load(tiny / "tiny-classify.edgenn", iou=0.5)
+
+
+def test_a_folder_works_like_the_file(tiny, tmp_path):
+    with zipfile.ZipFile(tiny / "tiny-detect.edgenn") as archive:
+        archive.extractall(tmp_path / "folder")
+    assert len(edgenn.load(tmp_path / "folder").predict(SCENE)) == 2
+
+
+@pytest.mark.parametrize(("engine", "precision"), VARIANTS)
+def test_a_bare_file_knows_its_labels(tiny, tmp_path, engine, precision):
+    suffix = {"onnx": "onnx", "litert": "tflite"}[engine]
+    path = tmp_path / f"renamed.{suffix}"
+    path.write_bytes(open_bundle(tiny / "tiny-detect.edgenn").read(f"model.{precision}.{suffix}"))
+    model = edgenn.load(path)
+    assert model.labels == ("red", "blue")
+    assert len(model.predict(SCENE)) == 2
+    other = "litert" if engine == "onnx" else "onnx"
+    with pytest.raises(UsageError, match=f"runs on the {engine} engine, not on {other}"):
+        edgenn.load(path, engine=other)
+    with pytest.raises(UsageError, match=f"is {precision}, not fp16"):
+        edgenn.load(path, precision="fp16")
+
+
+def test_int8_and_the_base_engine_come_first(tiny):
+    variant = edgenn.load(tiny / "tiny-detect.edgenn").variant
+    assert (variant.engine, variant.precision) == ("onnx", "int8")
+
+
+def test_a_variant_that_is_not_there(tiny):
+    with pytest.raises(UsageError, match="has no fp16 variant; it has onnx fp32, onnx int8"):
+        edgenn.load(tiny / "tiny-detect.edgenn", precision="fp16")
+
+
+def test_an_engine_that_is_not_installed(tiny, monkeypatch):
+    monkeypatch.setattr(runtime_model, "installed", lambda: ["onnx"])
+    with pytest.raises(MissingExtraError, match=r"pip install 'edgenn\[litert\]'"):
+        edgenn.load(tiny / "tiny-detect.edgenn", engine="litert")
+
+
+def test_built_in_models_go_by_name(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime_model, "builtin_dir", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "squares").mkdir()
+    shutil.copy(tiny / "tiny-detect.edgenn", tmp_path / "squares" / "squares.edgenn")
+    # A folder of that name in the current one is no model, and must not hide the built-in one.
+    assert edgenn.load("squares").manifest.name == "tiny-detect"
+    with pytest.raises(ModelError, match=r"no model at circles; .* built-in model: squares"):
+        edgenn.load("circles")

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+import threading
+from time import sleep
+
+import numpy as np
+import pytest
+
+import edgenn
+from edgenn import Pipeline, Samples
+from edgenn.errors import ModelError, SinkError, SourceError, UsageError
+from edgenn.runtime.sinks import Finished, Sink
+from edgenn.runtime.sinks.jsonl import open_sink
+from edgenn.runtime.sinks.memory import MemorySink
+from edgenn.runtime.sources import Options, open_source
+
+STAGES = ["capture", "preprocess", "inference", "decode", "total"]
+
+
+@pytest.fixture
+def squares(tiny):
+    return edgenn.load(tiny / "tiny-detect.edgenn")
+
+
+@pytest.fixture
+def levels(tiny):
+    return edgenn.load(tiny / "tiny-sequence.edgenn")
+
+
+class Spy(Sink):
+    """Counts what happens to it, and raises what it is told to at a number."""
+
+    def __init__(self, at=None, error=None):
+        self.written, self.closed, self.at, self.error = 0, 0, at, error
+
+    def write(self, result):
+        if self.written == self.at:
+            raise self.error
+        self.written += 1
+
+    def close(self):
+        self.closed += 1
+
+
+def test_one_result_per_frame_in_order(squares, clip):
+    sink = MemorySink()
+    with Pipeline(clip, squares, [sink]) as pipeline:
+        results = list(pipeline)
+    assert [r.item.index for r in results] == list(range(20))
+    assert [len(r.prediction) for r in results] == [1] * 10 + [2] * 10
+    assert list(sink.results) == results
+    assert pipeline.health.frames == 20
+
+
+def test_latencies_of_every_stage_add_up(squares, clip):
+    for result in Pipeline(clip, squares):
+        assert list(result.latency_ms) == STAGES
+        *parts, total = result.latency_ms.values()
+        assert all(part >= 0 for part in parts)
+        assert sum(parts) <= total <= sum(parts) + 50
+
+
+def test_run_calls_back_and_sums_up(squares, clip):
+    seen = []
+    summary = Pipeline(str(clip), squares).run(seen.append)
+    assert len(seen) == summary.frames == 20
+    assert summary.fps == pytest.approx(20 / summary.seconds)
+    assert list(summary.latency_ms) == STAGES
+
+
+def test_opens_model_and_source_by_name(tiny, clip):
+    path = tiny / "tiny-detect.edgenn"
+    assert Pipeline(str(clip), str(path)).run().frames == 20
+    assert Pipeline(clip, path, max_frames=3).run().frames == 3
+
+
+def test_a_replay_decides_the_same_to_the_bit(tiny, recording, clip):
+    for model, source in (("tiny-sequence", recording), ("tiny-detect", clip)):
+        first, second = ([], [])
+        for seen in (first, second):
+            for r in Pipeline(source, tiny / f"{model}.edgenn"):
+                found = r.prediction
+                parts = [found.scores.tobytes(), r.events, r.item.index]
+                seen.append([*parts, getattr(found, "boxes", found.scores).tobytes()])
+        assert first == second
+
+
+def test_windows_of_a_recording_and_the_events_in_it(levels, recording):
+    results = list(Pipeline(recording, levels))
+    windows = [r.item for r in results]
+    assert [w.index for w in windows[:-1]] == list(range(57))  # (300 - 20) / 5 + 1
+    assert windows[-1] is windows[-2]  # the last line only closes the last event
+    assert windows[0].values.shape == (20, 2)
+    assert (windows[1].start, windows[1].end) == pytest.approx((0.25, 1.2))
+    events = [e for r in results for e in r.events]
+    assert [e.label for e in events] == ["low", "middle", "high"]
+    for event, truth in zip(events, (5, 10, 14.95), strict=True):
+        assert event.end == pytest.approx(truth, abs=1.0)  # a window and the smoothing late
+    assert [e.start for e in events[1:]] == [e.end for e in events[:-1]]
+
+
+def test_chunks_do_not_matter(levels):
+    rng = np.random.default_rng(1)
+    values = rng.normal(0, 3, (200, 2)).astype(np.float32)
+    times = np.arange(200) / 20
+
+    def scores(sizes):
+        at, items = 0, []
+        for n in sizes:
+            items.append(Samples(values[at : at + n], times[at : at + n], "s"))
+            at += n
+        return [r.prediction.scores.tobytes() for r in Pipeline(items, levels)]
+
+    assert scores([200]) == scores([1] * 200) == scores([0, 7, 93, 0, 100])
+
+
+def test_no_window_spans_a_gap(levels):
+    times = np.concatenate([np.arange(50) / 20, 100 + np.arange(50) / 20])
+    times[10:] += 0.05  # one lost reading is no gap
+    values = np.zeros((100, 2), np.float32)
+    values[50:, 0] = 3
+    for cut in (100, 50, 30):
+        items = [Samples(values[a:b], times[a:b]) for a, b in ((0, cut), (cut, 100)) if a < b]
+        results = list(Pipeline(items, levels))
+        spans = [(r.item.start, r.item.end) for r in results]
+        assert all(end - start < 1.1 for start, end in spans)
+        assert len(spans) == 7 + 7 + 1
+        # The smoothed scores do not span it either.
+        assert [e.label for r in results for e in r.events] == ["middle", "high"]
+        assert results[7].prediction.label == "high"
+
+
+@pytest.mark.parametrize("how", ["callback", "thread", "max_frames", "sink"])
+def test_ends_early_and_cleanly(squares, clip, how):
+    spy = Spy(5, Finished()) if how == "sink" else Spy()
+    source = open_source(clip)
+    pipeline = Pipeline(source, squares, [spy], max_frames=5 if how == "max_frames" else None)
+
+    def look(result):
+        if how == "callback" and result.item.index == 4:
+            pipeline.stop()
+        if how == "thread" and result.item.index == 4:
+            threading.Thread(target=pipeline.stop).start()
+            while not pipeline._stopped.is_set():
+                sleep(0.001)
+
+    summary = pipeline.run(look)
+    assert spy.written == 5
+    assert spy.closed >= 1
+    assert summary.frames == (6 if how == "sink" else 5)
+    assert not source._capture.isOpened()
+
+
+def test_stopped_before_it_began_looks_at_one_frame_at_most(squares, clip):
+    pipeline = Pipeline(clip, squares)
+    pipeline.stop()
+    assert pipeline.run().frames <= 1
+
+
+def test_an_endless_source_without_windows_can_be_stopped(levels):
+    def silence():
+        while True:
+            pipeline.stop()
+            yield Samples(np.zeros((0, 2), np.float32), np.zeros(0))
+
+    pipeline = Pipeline(silence(), levels)
+    assert pipeline.run().frames == 0
+
+
+def test_a_source_that_fails_is_an_error_after_all_that_came(squares, clip, tmp_path):
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) * 3 // 4])
+    spy, out = Spy(), open_sink(str(tmp_path / "o.jsonl"))
+    pipeline = Pipeline(clip, squares, [spy, out])
+    with pytest.raises(SourceError, match="cut short"):
+        pipeline.run()
+    assert 5 < spy.written < 20
+    assert spy.closed
+    lines = (tmp_path / "o.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == list(range(spy.written))
+    assert pipeline.health.summary().dropped == 20 - spy.written
+
+
+def test_lost_pictures_are_counted_to_the_end(tiny, pictures):
+    (pictures / "z.png").write_text("no picture", encoding="utf-8")
+    pipeline = Pipeline(pictures, tiny / "tiny-classify.edgenn")
+    assert [r.prediction.label for r in pipeline] == ["green", "red", "blue"]
+    assert pipeline.health.dropped == 1
+
+
+def test_a_sink_that_fails_closes_the_others(squares, clip):
+    first, second = Spy(), Spy(3, SinkError("full"))
+    with pytest.raises(SinkError, match="full"):
+        Pipeline(clip, squares, [first, second]).run()
+    assert first.closed
+    assert second.closed
+
+
+def test_a_callback_that_fails_closes_everything(squares, clip):
+    spy, source = Spy(), open_source(clip)
+    with pytest.raises(ZeroDivisionError):
+        Pipeline(source, squares, [spy]).run(lambda _: 1 / 0)
+    assert spy.closed
+    assert not source._capture.isOpened()
+
+
+def test_leaving_the_block_half_way_closes_everything(squares, clip):
+    spy, source = Spy(), open_source(clip)
+    with Pipeline(source, squares, [spy]) as pipeline:
+        next(iter(pipeline))
+    assert spy.closed
+    assert not source._capture.isOpened()
+
+
+def test_a_source_of_the_wrong_kind_is_refused(squares, levels, clip, recording):
+    pictures_wanted = r"takes pictures, but .*recording\.csv delivers sensor readings"
+    readings_wanted = r"takes sensor readings, but .*clip\.avi delivers pictures"
+    with pytest.raises(UsageError, match=pictures_wanted):
+        Pipeline(recording, squares)
+    with pytest.raises(UsageError, match=readings_wanted):
+        Pipeline(clip, levels)
+    with pytest.raises(UsageError, match=pictures_wanted):
+        Pipeline(open_source(recording), squares).run()
+    with pytest.raises(UsageError, match=readings_wanted):
+        Pipeline(open_source(clip), levels).run()
+
+
+def test_a_sensor_with_other_channels_is_refused(levels):
+    items = [Samples(np.zeros((30, 3), np.float32), np.arange(30) / 20, "wrist")]
+    with pytest.raises(ModelError, match="takes 2 channels per reading, wrist gives 3"):
+        Pipeline(items, levels).run()
+
+
+def test_the_model_says_which_columns_it_wants(levels, tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("x,z\n1,2\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="no column 'y'"):
+        Pipeline(path, levels)
+
+
+def test_any_generator_of_frames_will_do(squares, clip):
+    frames = list(open_source(clip, Options()))
+    assert Pipeline((f for f in frames), squares).run().frames == 20
