@@ -112,9 +112,7 @@ class Pictures:
             boxed = mosaic([boxed, *others], (size[0], size[1]), rng)
         # Colours change first, so that what comes into view from outside is as grey as padding.
         boxed = (hsv(boxed[0], self._augment.hsv, rng), *boxed[1:])
-        image, boxes, class_ids = warp(
-            boxed, self._augment, rng, zoom=not plain, pad=self._pad()
-        )
+        image, boxes, class_ids = warp(boxed, self._augment, rng, zoom=not plain, pad=self._pad())
         x, mapping = self._prepare(image)
         boxes = mapping.to_net(boxes)
         if len(boxes):

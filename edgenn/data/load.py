@@ -46,6 +46,9 @@ def load_dataset(recipe: Recipe, data: Path | None = None, progress: Progress = 
     if recipe.task == "sequence":
         raw = drop_short(raw, recipe.input.window)
     refuse_bad(raw, recipe.data)
+    bad, total = bad_share(raw)
+    if bad:
+        _log.warning("%d of %d samples are bad and left out%s", bad, total, _first(raw))
     return divide(raw, recipe, root)
 
 
@@ -79,23 +82,24 @@ def bad_share(raw: Raw) -> tuple[int, int]:
 
 
 def refuse_bad(raw: Raw, spec: Data) -> None:
-    """Stop where too much is bad, else log how much is left out.
+    """Stop where too much is bad.
 
     Raises:
         DataError: More than ``max_bad`` of the samples are bad, or all.
     """
     bad, total = bad_share(raw)
-    first = next((p for p in raw.problems if not p.mended), None)
-    told = f"; the first is {first.file}: {first.reason}" if first else ""
     if bad == total:
-        raise DataError(f"no sample can be used{told}")
+        raise DataError(f"no sample can be used{_first(raw)}")
     if bad > spec.max_bad * total:
         raise DataError(
-            f"{bad} of {total} samples are bad, more than data.max_bad = {spec.max_bad:g}{told}; "
-            "'edgenn data check' lists them all"
+            f"{bad} of {total} samples are bad, more than data.max_bad = {spec.max_bad:g} allows"
+            f"{_first(raw)}; 'edgenn data check' lists them all"
         )
-    if bad:
-        _log.warning("%d of %d samples are bad and left out%s", bad, total, told)
+
+
+def _first(raw: Raw) -> str:
+    problem = next((problem for problem in raw.problems if not problem.mended), None)
+    return f"; the first is {problem.file}: {problem.reason}" if problem else ""
 
 
 def divide(raw: Raw, recipe: Recipe, root: Path) -> Dataset:

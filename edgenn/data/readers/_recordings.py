@@ -63,7 +63,9 @@ def finish(
     labels = choose_labels(found, site.spec)
     known = [stretch.rate for stretch in stretches if stretch.rate]
     if not (site.spec.rate or known):
-        raise DataError("nothing tells how many readings a second: set data.time or data.rate")
+        raise DataError(
+            "nothing tells the readings per second: set data.time or data.rate in a recipe"
+        )
     rate = site.spec.rate or round(float(np.median(known)), 3)
     maker = _Maker(site, labels, rate)
     sided = settle_sides([(stretch.side, stretch) for stretch in stretches])
