@@ -6,14 +6,12 @@ become dynamic int8: weights int8, activations and states float.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from ai_edge_quantizer import qtyping, quantizer, recipe
 from ai_edge_quantizer.recipe_manager import AlgorithmName
 
+from edgenn.compress._quiet import quiet
 from edgenn.types import Floats
 
 _SIGNATURE = "serving_default"
@@ -28,14 +26,14 @@ def static_int8(data: bytes, samples: Iterable[Floats]) -> bytes:
     """
     work = quantizer.Quantizer(bytearray(data), recipe.static_wi8_ai8())
     feeds = {_SIGNATURE: [{"args_0": sample.copy()} for sample in samples]}
-    with _quiet():
+    with quiet():
         return bytes(work.quantize(work.calibrate(feeds)).quantized_model)
 
 
 def dynamic_int8(data: bytes) -> bytes:
     """Weights to int8, per channel; activations are quantised as the engine goes."""
     work = quantizer.Quantizer(bytearray(data), recipe.dynamic_wi8_afp32())
-    with _quiet():
+    with quiet():
         return bytes(work.quantize().quantized_model)
 
 
@@ -54,18 +52,5 @@ def float16(data: bytes) -> bytes:
         ),
         algorithm_key=AlgorithmName.FLOAT_CASTING,
     )
-    with _quiet():
+    with quiet():
         return bytes(work.quantize().quantized_model)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser prints tables and bars and warns of its own debug settings."""
-    void = io.StringIO()
-    with (
-        contextlib.redirect_stdout(void),
-        contextlib.redirect_stderr(void),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        yield

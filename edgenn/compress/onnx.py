@@ -25,6 +25,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from edgenn.compress._quiet import quiet
 from edgenn.types import Floats
 
 Method = Literal["minmax", "entropy", "percentile"]
@@ -56,7 +57,7 @@ def static_int8(data: bytes, samples: Iterable[Floats], method: Method) -> bytes
     Returns:
         The quantised file; its input and outputs stay float32.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, quiet():
         plain, ready, out = (Path(folder) / n for n in ("plain.onnx", "ready.onnx", "out.onnx"))
         plain.write_bytes(data)
         quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)

@@ -15,7 +15,7 @@ from edgenn.bundle.manifest import ImageInput, Manifest
 from edgenn.export.gate import Score
 from edgenn.ops import decode as decoders
 from edgenn.ops.preprocess import geometry
-from edgenn.runtime.draw import annotate
+from edgenn.runtime.draw import draw
 from edgenn.runtime.golden import GoldenSample
 from edgenn.train.evaluate import Metrics
 from edgenn.train.run import Run
@@ -159,7 +159,7 @@ def _pictures(manifest: Manifest, samples: list[GoldenSample]) -> list[dict[str,
     for sample in samples:
         raw = np.asarray(sample.raw, np.uint8)
         prediction = decode(sample.outputs, geometry(raw.shape, step))
-        pictures.append({"data": _jpeg(annotate(raw, prediction)), "caption": _caption(prediction)})
+        pictures.append({"data": _jpeg(draw(raw, prediction)), "caption": _caption(prediction)})
     return pictures
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Iterable, Sequence
 
 import onnx
@@ -13,6 +11,7 @@ from torch import nn
 
 from edgenn.bundle.manifest import EngineName, Layout
 from edgenn.compress import onnx as compress
+from edgenn.compress._quiet import quiet
 from edgenn.compress.onnx import Method
 from edgenn.errors import ModelError, UsageError
 from edgenn.runtime.engines.onnx import MANIFEST_KEY
@@ -40,10 +39,8 @@ def convert(net: nn.Module, example: Floats, outputs: Sequence[str], opset: int)
     """
     if not 18 <= opset <= 23:
         raise UsageError(f"--opset must lie between 18 and 23, not {opset}")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations inside torch and onnxscript
+        with quiet():
             program = torch.onnx.export(
                 net,
                 (torch.from_numpy(example),),

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import logging
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import litert_torch
 import numpy as np
 import torch
 from torch import nn
 
 from edgenn.bundle.manifest import EngineName, Layout
 from edgenn.compress import litert as compress
+from edgenn.compress._quiet import quiet
 from edgenn.compress.onnx import Method
 from edgenn.errors import ModelError
 from edgenn.runtime.engines import litert as engine
@@ -39,12 +37,13 @@ def convert(net: nn.Module, example: Floats, outputs: Sequence[str], opset: int)
         ModelError: The net cannot be converted; says why.
     """
     del outputs, opset
-    logging.getLogger("litert_torch").setLevel(logging.ERROR)
-    if example.ndim == 4:
-        net = litert_torch.to_channel_last_io(net, args=[0]).eval()
-        example = np.ascontiguousarray(example.transpose(0, 2, 3, 1))
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside torch and litert-torch
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        # Its import alone takes seconds and writes warnings.
+        import litert_torch
+
+        if example.ndim == 4:
+            net = litert_torch.to_channel_last_io(net, args=[0]).eval()
+            example = np.ascontiguousarray(example.transpose(0, 2, 3, 1))
         out = Path(folder) / "model.tflite"
         try:
             litert_torch.convert(net, (torch.from_numpy(example),)).export(str(out))
