@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from time import sleep
+
+import cv2
+import numpy as np
+import pytest
+
+from edgenn.cli import main
+
+EDGENN = [sys.executable, "-m", "edgenn"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs ``edgenn run`` in this process: exit code, standard output, standard error."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["edgenn", "run", *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def squares(tiny):
+    return tiny / "tiny-detect.edgenn"
+
+
+@pytest.fixture
+def levels(tiny):
+    return tiny / "tiny-sequence.edgenn"
+
+
+def finish(command, stdout):
+    return subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+
+
+def sentence(err: str) -> str:
+    """The one line that a user's mistake gives."""
+    (line,) = err.strip().splitlines()
+    assert line.startswith("edgenn: ")
+    return line
+
+
+def test_everything_at_once(run, squares, clip, tmp_path):
+    out, save = tmp_path / "o.jsonl", tmp_path / "o.mp4"
+    code, stdout, err = run(
+        squares, "--source", clip, "--out", out, "--save", save, "--max-frames", 12, "--threads", 1
+    )
+    assert (code, stdout) == (0, "")
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [line["frame"] for line in lines] == list(range(12))
+    assert [d["label"] for d in lines[11]["detections"]] == ["red", "blue"]
+    assert {line["source"] for line in lines} == {str(clip)}
+    assert cv2.VideoCapture(str(save)).get(cv2.CAP_PROP_FRAME_COUNT) == 12
+    assert re.search(r"^12 frames in \d+\.\d s \(\d+\.\d per second\), 0 dropped$", err, re.M)
+    assert re.search(r"^latency p50/p95/p99 in ms: capture .*, total [\d./]+$", err, re.M)
+
+
+def test_a_person_sees_changes_not_frames(run, squares, clip):
+    code, out, _ = run(squares, "--source", clip)
+    assert code == 0
+    assert out.splitlines() == ["    0.00 s  1 red", "    1.00 s  1 blue, 1 red"]
+
+
+def test_a_person_sees_a_line_for_every_picture(run, tiny, pictures):
+    (pictures / "shot11.png").write_bytes((pictures / "shot10.png").read_bytes())
+    _, out, _ = run(tiny / "tiny-classify.edgenn", "--source", pictures)
+    names = ["shot1.png  green", "shot2.png  red", "shot10.png  blue", "shot11.png  blue"]
+    assert len(out.splitlines()) == 4
+    for line, name in zip(out.splitlines(), names, strict=True):
+        assert name in line
+
+
+def test_a_recording(run, levels, recording):
+    code, out, err = run(levels, "--sensor", recording)
+    assert code == 0
+    assert [line.split()[2] for line in out.splitlines()] == ["low", "middle", "high"]
+    assert "57 windows in" in err
+
+
+def test_standard_output_holds_json_alone(run, levels, recording):
+    code, out, _ = run(levels, "--sensor", recording, "--out", "-", "--engine", "onnx")
+    assert code == 0
+    events = [e["label"] for line in out.splitlines() for e in json.loads(line).get("events", [])]
+    assert events == ["low", "middle", "high"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_variant_can_be_chosen(run, squares, clip, caplog, precision):
+    with caplog.at_level("INFO", "edgenn"):
+        code, _, _ = run(squares, "--source", clip, "--precision", precision, "--engine", "onnx")
+    assert code == 0
+    assert f"tiny-detect: onnx {precision}" in caplog.text
+
+
+def test_thresholds(run, squares, clip):
+    _, out, _ = run(squares, "--source", clip, "--conf", "1.0")
+    assert out.split() == ["0.00", "s", "nothing"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message", "code"),
+    [
+        ([], "exactly one of --camera, --source and --sensor", 2),
+        (["--source", "{clip}", "--camera", "0"], "exactly one of --camera, --source", 2),
+        (["--camera", "97"], "there is no camera /dev/video97; there is ", 7),
+        (["--source", "missing.mp4"], "no video or other source at missing.mp4", 7),
+        (["--source", "{empty}"], "has no pictures in it", 7),
+        (["--source", "{text}"], "cannot be opened as a video: it is none", 7),
+        (["--sensor", "{recording}"], "takes pictures, but {recording} delivers sensor", 2),
+        (["--source", "{recording}"], "takes pictures, but {recording} delivers sensor", 2),
+        (["--source", "{clip}", "--save", "o.gif"], "cannot write o.gif: name it .mp4", 8),
+        (["--source", "{clip}", "--out", "no/o.jsonl"], "cannot write no/o.jsonl", 8),
+        (["--source", "{clip}", "--save", "{clip}"], "{clip} is the source itself", 2),
+        (["--source", "{clip}", "--conf", "7"], "--conf must lie between 0 and 1, not 7", 2),
+        (["--source", "{clip}", "--precision", "fp16"], "has no fp16 variant", 2),
+        (["--source", "{clip}", "--show"], "cannot show a window: there is no desktop", 8),
+    ],
+)
+def test_mistakes_get_one_sentence(
+    run, squares, clip, recording, tmp_path, monkeypatch, args, message, code
+):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("no video", encoding="utf-8")
+    paths = {
+        "clip": clip,
+        "recording": recording,
+        "empty": tmp_path / "empty",
+        "text": tmp_path / "text.mp4",
+    }
+    before = clip.read_bytes()
+    found, out, err = run(squares, *(a.format(**paths) for a in args))
+    assert (found, out) == (code, "")
+    assert message.format(**paths) in sentence(err)
+    assert clip.read_bytes() == before
+
+
+def test_sequence_models_have_nothing_to_show(run, levels, recording, tmp_path):
+    code, _, err = run(levels, "--sensor", recording, "--save", tmp_path / "o.mp4")
+    assert code == 2
+    assert "--save and --show need pictures; tiny-sequence takes sensor" in sentence(err)
+
+
+def test_a_sensor_needs_a_model_of_its_own(run, recording):
+    code, _, err = run("--sensor", recording)
+    assert code == 2
+    assert "--sensor needs a MODEL" in sentence(err)
+
+
+@pytest.mark.parametrize("size", ["640", "640x", "x480", "640x480x3", "axb"])
+def test_a_size_is_two_numbers(run, squares, size):
+    code, _, err = run(squares, "--camera", "0", "--size", size)
+    assert code == 2
+    assert f"{size!r} is not WIDTHxHEIGHT" in err
+
+
+def test_a_video_that_breaks_off_fails_after_what_it_had(run, squares, clip, tmp_path):
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) * 3 // 4])
+    out, save = tmp_path / "o.jsonl", tmp_path / "o.avi"
+    code, _, err = run(squares, "--source", clip, "--out", out, "--save", save)
+    assert code == 7
+    assert "is cut short" in err.splitlines()[-1]
+    frames = len(out.read_text(encoding="utf-8").splitlines())
+    assert 5 < frames < 20
+    assert f"{frames} frames in" in err
+    assert cv2.VideoCapture(str(save)).get(cv2.CAP_PROP_FRAME_COUNT) == frames
+
+
+def test_a_recording_with_a_bad_line_fails_naming_it(run, levels, recording):
+    lines = recording.read_text(encoding="utf-8").splitlines()
+    lines[200] = "9.95,x,1"
+    recording.write_text("\n".join(lines), encoding="utf-8")
+    code, out, err = run(levels, "--sensor", recording, "--out", "-")
+    assert code == 7
+    assert "line 201: y 'x' is not a number" in err.splitlines()[-1]
+    assert len(out.splitlines()) > 20
+
+
+def test_libraries_below_keep_quiet(squares, clip):
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) * 3 // 4])
+    command = [*EDGENN, "run", str(squares), "--source", str(clip), "--out", os.devnull]
+    done = finish(command, stdout=subprocess.PIPE)
+    kinds = [line.split()[0] for line in done.stderr.splitlines()]
+    assert kinds[0] == "INFO"
+    assert kinds[-2:] == ["latency", "edgenn:"]
+    assert len(kinds) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_cleanly(squares, tmp_path, number):
+    source, out, save = (tmp_path / name for name in ("long.avi", "o.jsonl", "o.mp4"))
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
+    for _ in range(8000):
+        writer.write(np.zeros((96, 128, 3), np.uint8))
+    writer.release()
+    command = [*EDGENN, "run", squares, "--source", source, "--out", out, "--save", save]
+    with subprocess.Popen([str(c) for c in command], stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (out.exists() and out.stat().st_size):
+            sleep(0.01)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert 0 < len(lines) < 8000
+    assert json.loads(lines[-1])["frame"] == len(lines) - 1
+    assert re.search(rf"^{len(lines)} frames? in", err, re.M)
+    assert cv2.VideoCapture(str(save)).get(cv2.CAP_PROP_FRAME_COUNT) == len(lines)
+
+
+@pytest.mark.parametrize("out", [["--out", "-"], []])
+def test_a_reader_that_has_enough_ends_the_run(squares, clip, out):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*EDGENN, "run", str(squares), "--source", str(clip), *out]
+    done = finish(command, stdout=writing)
+    os.close(writing)
+    assert done.returncode == 0
+    assert "1 frame in" in done.stderr
+    assert "Error" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_a_full_disk_is_said_once(squares, clip):
+    command = [*EDGENN, "run", str(squares), "--source", str(clip), "--out", "-"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123  a device, handed on as it is
+        done = finish(command, stdout=full)
+    assert done.returncode == 8
+    assert done.stderr.splitlines()[-1].startswith("edgenn: cannot write standard output: No space")
+    assert done.stderr.count("No space") == 1

@@ -1,0 +1,49 @@
+"""The examples under deploy/ run, and print what they promise."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
+
+
+def run(name, *args):
+    command = [sys.executable, str(EXAMPLES / name), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_every_example_is_tested_and_short():
+    names = {path.name for path in EXAMPLES.glob("*.py")}
+    assert names == {"print_detections.py", "count.py", "gestures.py"}
+    for name in names:
+        assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 45
+
+
+def test_print_detections(tiny, clip):
+    done = run("print_detections.py", clip, tiny / "tiny-detect.edgenn")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 10 + 2 * 10
+    assert lines[0] == "    0.00 s  red 1.00  from 16,16 to 32,32"
+
+
+def test_count(tiny, clip):
+    done = run("count.py", clip, tiny / "tiny-detect.edgenn", 2)
+    assert done.stdout.splitlines() == [
+        "1.00 s: a crowd of 2",
+        "11 frames, most at once: {'red': 1, 'blue': 1}",
+    ]
+
+
+def test_gestures(tiny, recording):
+    done = run("gestures.py", tiny / "tiny-sequence.edgenn", recording)
+    first, *events = done.stdout.splitlines()
+    assert first == "1.0 s of x, y at a time"
+    assert [line.split()[5] for line in events] == ["low", "middle", "high"]
+
+
+def test_a_mistake_is_a_sentence(tiny):
+    done = run("count.py", "missing.mp4", tiny / "tiny-detect.edgenn")
+    assert done.returncode == 1
+    assert done.stderr == "there is no video or other source at missing.mp4\n"
