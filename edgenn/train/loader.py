@@ -6,15 +6,18 @@ Not on the number of worker processes, and not on where a resumed run begins.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edgenn.data.feed import Feed, Sample, collate
 from edgenn.errors import DataError
+from edgenn.train.losses import Boxes
 
 
 class Epochs(Dataset[Sample]):
@@ -76,11 +79,12 @@ class Batches(Sampler[list[tuple[int, int]]]):
 
 def train_loader(feed: Feed, batches: Batches, workers: int, *, pin: bool) -> DataLoader[Any]:
     """Loads training batches; iterate it once per epoch."""
+    _end_opencv_threads(workers)
     return DataLoader(
         Epochs(feed),
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_batch,
         pin_memory=pin,
         worker_init_fn=_start_worker,
         persistent_workers=workers > 0,
@@ -91,14 +95,22 @@ def train_loader(feed: Feed, batches: Batches, workers: int, *, pin: bool) -> Da
 
 def val_loader(feed: Feed, batch: int, workers: int) -> DataLoader[Any]:
     """Loads validation batches in order."""
+    _end_opencv_threads(workers)
     return DataLoader(
         feed,  # type: ignore[arg-type]  # map-style by its methods, not by inheritance
         batch_size=batch,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_batch,
         worker_init_fn=_start_worker,
         generator=torch.Generator(),
     )
+
+
+def _batch(samples: Sequence[Sample]) -> tuple[Tensor, Tensor | Boxes]:
+    x, target = collate(samples)
+    if isinstance(target, np.ndarray):
+        return torch.from_numpy(x), torch.from_numpy(target)
+    return torch.from_numpy(x), target
 
 
 def _start_worker(number: int) -> None:
@@ -106,4 +118,9 @@ def _start_worker(number: int) -> None:
     # Ctrl-C reaches the whole process group; only the main process decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    cv2.setNumThreads(1)
+
+
+def _end_opencv_threads(workers: int) -> None:
+    """A worker is forked, and hangs if it inherits OpenCV's pool without the pool's threads."""
+    if workers:
+        cv2.setNumThreads(1)

@@ -85,7 +85,7 @@ def _draw_detections(session: Session, predictions: Sequence[Prediction]) -> Non
         shown = Detections(
             found.boxes[sure], found.scores[sure], found.class_ids[sure], found.labels
         )
-        drawn.append((feed.raw(i), shown, *feed.truth(i)))
+        drawn.append((np.asarray(feed.raw(i), np.uint8), shown, *feed.truth(i)))
     pictures.detections(drawn, session.folder / "detections.png")
 
 

@@ -1,0 +1,233 @@
+"""Whole trainings on small data: they learn, stop, resume and repeat."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from edgenn.errors import EdgennError, RecipeError, UsageError
+from edgenn.recipe.load import dump_recipe, load_recipe
+from edgenn.train import checkpoint
+from edgenn.train.checkpoint import BEST, LAST
+from edgenn.train.loop import train
+from edgenn.train.run import load_run
+from edgenn.train.setup import Job
+
+
+def tensors(path):
+    return checkpoint.read(path)[1]
+
+
+def assert_same(folder, other, names=(BEST, LAST)):
+    for name in names:
+        a, b = tensors(folder / name), tensors(other / name)
+        assert a.keys() == b.keys()
+        different = [k for k in a if not torch.equal(a[k], b[k])]
+        assert not different, (name, different[:5])
+
+
+@pytest.fixture
+def data(request):
+    return request.getfixturevalue(
+        {"detect": "boxes_data", "classify": "shapes_data", "sequence": "waves_data"}[request.param]
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "epochs", "enough", "picture"),
+    [
+        ("detect", "detect", 25, 0.5, "detections.png"),
+        ("classify", "classify", 12, 0.85, "confusion.png"),
+        ("sequence", "sequence", 12, 0.9, "confusion.png"),
+    ],
+    indirect=["data"],
+)
+def test_each_task_learns_and_leaves_its_papers(
+    tmp_path, make_recipe, task, data, epochs, enough, picture
+):
+    recipe = make_recipe(task, data, epochs=epochs, eval_every=5, patience=0)
+    outcome = train(Job(recipe, tmp_path, device="cpu"))
+    assert outcome.finished
+    assert outcome.folder == tmp_path / "tiny"
+    assert outcome.best > enough
+
+    folder = outcome.folder
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert len(rows) == epochs
+    assert float(rows[-1]["loss"]) < 0.7 * float(rows[0]["loss"])
+    assert rows[0][outcome.metric] == ""
+    assert float(rows[4][outcome.metric]) >= 0
+    for name in (picture, "curves.png"):
+        image = cv2.imread(str(folder / name))
+        assert image is not None
+        assert image.std() > 5
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["best"] == pytest.approx(outcome.best)
+    assert summary["parameters"] > 1000
+    assert load_recipe(folder / "recipe.yaml") == recipe
+
+    run = load_run(folder)
+    assert run.metrics["main"] == outcome.best
+    assert run.recipe == recipe
+
+
+@pytest.mark.parametrize("data", ["classify"], indirect=True)
+def test_interrupted_and_resumed_is_the_same_to_the_bit(tmp_path, make_recipe, data):
+    """A real Ctrl-C in the middle of an epoch, in another process, with workers."""
+    recipe = make_recipe("classify", data, epochs=4, batch=4, workers=2)
+    whole = train(Job(recipe, tmp_path / "whole", device="cpu"))
+
+    file = tmp_path / "tiny.yaml"
+    file.write_text(dump_recipe(recipe))
+    command = ["-m", "edgenn", "train", str(file), "--device", "cpu", "--runs", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, *command], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "epoch 1/4" in line:
+                # As a terminal does it: to every process of the group.
+                os.killpg(process.pid, signal.SIGINT)
+        code = process.wait(60)
+    told = "".join(lines)
+    assert code == 130, told
+    assert "--resume" in lines[-1]
+    assert "Traceback" not in told
+    progress = checkpoint.read(tmp_path / "tiny" / LAST)[0].progress
+    assert progress.epoch == 1
+    assert 0 < progress.batch < 48
+
+    outcome = train(Job(recipe, tmp_path, device="cpu", resume=True))
+    assert outcome.finished
+    assert_same(whole.folder, outcome.folder)
+    for name in ("metrics.csv", "curves.png", "confusion.png"):
+        assert (whole.folder / name).read_bytes() == (outcome.folder / name).read_bytes()
+    with pytest.raises(UsageError, match="is finished after 4 epochs"):
+        train(Job(recipe, tmp_path, device="cpu", resume=True))
+
+
+@pytest.mark.parametrize("task", ["detect", "sequence"])
+def test_resume_at_every_place_is_the_same(
+    tmp_path, make_recipe, boxes_data, waves_data, monkeypatch, task
+):
+    """Stops of this process's own, at odd steps; the resumed process has another random state."""
+    data = boxes_data if task == "detect" else waves_data
+    recipe = make_recipe(task, data, epochs=2, batch=40)
+    whole = train(Job(recipe, tmp_path / "whole", device="cpu"))
+    times = 0
+    while True:
+        torch.rand(times + 3)
+        # Delivered to the handler that the training installs, at its next step.
+        from edgenn.train import stop
+
+        class Asked(stop.StopRequest):
+            def __enter__(self):
+                super().__enter__()
+                os.kill(os.getpid(), signal.SIGTERM)
+                return self
+
+        monkeypatch.setattr("edgenn.train.loop.StopRequest", Asked)
+        outcome = train(Job(recipe, tmp_path, device="cpu", resume=times > 0))
+        times += 1
+        if outcome.finished:
+            break
+    assert times >= 4
+    assert_same(whole.folder, outcome.folder)
+
+
+@pytest.mark.parametrize("data", ["classify"], indirect=True)
+def test_workers_do_not_change_the_result(tmp_path, make_recipe, data):
+    folders = [
+        train(
+            Job(make_recipe("classify", data, epochs=2, workers=n), tmp_path / str(n), device="cpu")
+        ).folder
+        for n in (0, 1, 2)
+    ]
+    assert_same(folders[0], folders[1])
+    assert_same(folders[0], folders[2])
+
+
+def test_seed_changes_the_result(tmp_path, make_recipe, waves_data):
+    recipe = make_recipe("sequence", waves_data, epochs=1)
+    first = train(Job(recipe, tmp_path, device="cpu")).folder
+    again = train(Job(recipe, tmp_path, device="cpu")).folder
+    other = train(Job(recipe.model_copy(update={"seed": 1}), tmp_path, device="cpu")).folder
+    assert [f.name for f in (first, again, other)] == ["tiny", "tiny-2", "tiny-3"]
+    assert_same(first, again)
+    a, b = tensors(first / BEST), tensors(other / BEST)
+    assert not torch.equal(a["model.embed.weight"], b["model.embed.weight"])
+
+
+def test_early_stop(tmp_path, make_recipe, waves_data):
+    recipe = make_recipe("sequence", waves_data, epochs=50, patience=3, lr=1e-9)
+    outcome = train(Job(recipe, tmp_path, device="cpu"))
+    assert outcome.finished
+    assert outcome.epoch == outcome.best_epoch + 3
+
+
+def test_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(
+    tmp_path, make_recipe, waves_data
+):
+    recipe = make_recipe("sequence", waves_data, epochs=3, lr=1e18, warmup=1.0, clip=0)
+    with pytest.raises(EdgennError, match=r"the loss stopped being a number in epoch \d, step"):
+        train(Job(recipe, tmp_path, device="cpu"))
+    for path in tmp_path.glob("tiny/*.safetensors"):
+        assert all(torch.isfinite(t).all() for t in tensors(path).values() if t.is_floating_point())
+
+
+def test_starts_from_an_earlier_run(tmp_path, make_recipe, shapes_data):
+    first = train(Job(make_recipe("classify", shapes_data, epochs=8), tmp_path, device="cpu"))
+    net = make_recipe("classify", shapes_data).net.model_copy(
+        update={"weights": str(first.folder / BEST)}
+    )
+    cold = make_recipe("classify", shapes_data, epochs=1, lr=1e-6)
+    warm = cold.model_copy(update={"net": net})
+    poor = train(Job(cold, tmp_path, device="cpu"))
+    good = train(Job(warm, tmp_path, device="cpu"))
+    assert good.best > poor.best + 0.2
+
+
+def test_resume_with_other_settings_is_refused(tmp_path, make_recipe, waves_data):
+    recipe = make_recipe("sequence", waves_data, epochs=1)
+    with pytest.raises(UsageError, match="nothing to resume"):
+        train(Job(recipe, tmp_path, device="cpu", resume=True))
+    folder = train(Job(recipe, tmp_path, device="cpu")).folder
+    header, held = checkpoint.read(folder / LAST)
+    header.progress.finished = False
+    checkpoint.save(folder / LAST, header, held)
+    changed = make_recipe("sequence", waves_data, epochs=5)
+    with pytest.raises(UsageError, match=r"train\.epochs=1, not 5"):
+        train(Job(changed, tmp_path, device="cpu", resume=True))
+
+
+def test_family_of_another_task_is_refused_before_any_data_is_read(tmp_path, make_recipe):
+    recipe = make_recipe("classify", tmp_path / "nowhere")
+    wrong = recipe.model_copy(update={"net": recipe.net.model_copy(update={"family": "rnn"})})
+    with pytest.raises(RecipeError, match="use dscnn"):
+        train(Job(wrong, tmp_path, device="cpu"))
+
+
+def test_rare_class_gains_from_balance(tmp_path, make_recipe, waves_data):
+    """Nine tenths of one class: without weights the others drown."""
+    with np.load(waves_data) as held:
+        arrays = dict(held)
+    keep = (arrays["y"] == 0) | (np.arange(len(arrays["y"])) % 15 < 3)
+    thin = tmp_path / "thin.npz"
+    arrays |= {k: arrays[k][keep] for k in ("values", "y", "group")}
+    np.savez(thin, **arrays)
+    scores = []
+    for strength in (0.0, 1.0):
+        recipe = make_recipe("sequence", thin, epochs=4, lr=0.003, class_balance=strength, ema=0)
+        folder = train(Job(recipe, tmp_path / str(strength), device="cpu")).folder
+        scores.append(json.loads((folder / "summary.json").read_text())["best"])
+    assert scores[1] > scores[0]
