@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
 import signal
 import sys
@@ -14,11 +13,11 @@ from types import FrameType
 from typing import Literal
 
 import click
-import cv2
 
 from edgenn import plugins
 from edgenn.bundle.manifest import EngineName, Precision
 from edgenn.cli import _live
+from edgenn.cli._quiet import hush_opencv, hushed_stderr
 from edgenn.errors import UsageError
 from edgenn.runtime import sinks
 from edgenn.runtime.model import Model, load
@@ -101,15 +100,16 @@ def command(
         raise UsageError(
             f"--sensor needs a MODEL that takes readings; the built-in {DEFAULT_MODEL} does not"
         )
-    _quiet_opencv()
-    loaded = load(
-        model or DEFAULT_MODEL,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        conf=conf,
-        iou=iou,
-    )
+    hush_opencv()
+    with hushed_stderr():
+        loaded = load(
+            model or DEFAULT_MODEL,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            conf=conf,
+            iou=iou,
+        )
     variant = loaded.variant
     _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
     with contextlib.ExitStack() as stack:
@@ -170,12 +170,3 @@ def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _quiet_opencv() -> None:
-    """OpenCV and FFmpeg tell standard error what edgenn says in one sentence."""
-    if not _log.isEnabledFor(logging.DEBUG):
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        # Here up to OpenCV 4, there from 5.
-        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-        set_level(0)

@@ -22,8 +22,8 @@ from edgenn.types import Floats, Frame, Image, Prediction, Window
 
 # Modules any one of which makes an engine usable, in order of preference.
 _PACKAGES: dict[EngineName, tuple[str, ...]] = {
-    "onnx": ("onnxruntime",),
     "litert": ("ai_edge_litert", "tflite_runtime"),
+    "onnx": ("onnxruntime",),
 }
 # A quantised file is only in a bundle if it passed the accuracy gate, so it comes first.
 _PRECISIONS: tuple[Precision, ...] = ("int8", "fp32", "fp16")

@@ -100,7 +100,7 @@ def test_a_bare_file_knows_its_labels(tiny, tmp_path, engine, precision):
 
 def test_int8_and_the_base_engine_come_first(tiny):
     variant = edgenn.load(tiny / "tiny-detect.edgenn").variant
-    assert (variant.engine, variant.precision) == ("onnx", "int8")
+    assert (variant.engine, variant.precision) == ("litert", "int8")
 
 
 def test_a_variant_that_is_not_there(tiny):

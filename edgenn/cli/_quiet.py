@@ -1,0 +1,47 @@
+"""Keeps libraries below from writing to the terminal what edgenn says in one sentence.
+
+With ``-v`` they may say it all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+
+import cv2
+
+_log = logging.getLogger(__name__)
+
+
+def hush_opencv() -> None:
+    """OpenCV and FFmpeg report no failures by themselves, for the rest of the process."""
+    if _log.isEnabledFor(logging.DEBUG):
+        return
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # Here up to OpenCV 4, there from 5.
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_level(0)
+
+
+@contextlib.contextmanager
+def hushed_stderr() -> Iterator[None]:
+    """Standard error goes nowhere meanwhile, also for C++ code.
+
+    LiteRT announces its delegates there whenever it loads a model, and has no switch for it.
+    """
+    if _log.isEnabledFor(logging.DEBUG):
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
