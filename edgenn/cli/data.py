@@ -67,10 +67,13 @@ def check(
 
 
 def _check(target: Path, layout: str | None, data: Path | None) -> tuple[Report, str]:
-    from edgenn.data.check import check_data, check_recipe
-    from edgenn.data.load import guess_format
-    from edgenn.recipe.load import expand, load_recipe
-    from edgenn.recipe.schema import Data
+    try:
+        from edgenn.data.check import check_data, check_recipe
+        from edgenn.data.load import guess_format
+        from edgenn.recipe.load import expand, load_recipe
+        from edgenn.recipe.schema import Data
+    except ModuleNotFoundError as error:
+        raise plugins.missing_extra(error, "edgenn data check") from error
 
     if _is_recipe(target):
         if layout:

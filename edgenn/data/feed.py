@@ -17,6 +17,7 @@ from edgenn.data import Dataset, Picture, Recording
 from edgenn.data._pictures import Pictures
 from edgenn.data._sample import Sample
 from edgenn.data._windows import Windows
+from edgenn.errors import DataError
 from edgenn.ops.preprocess import Letterbox, Normalize, Resize
 from edgenn.recipe.schema import Recipe
 from edgenn.types import Floats, Image
@@ -27,11 +28,20 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
 
     Pictures are normalised as the recipe says, windows by mean and standard
     deviation of the training readings.
+
+    Raises:
+        DataError: The recipe names more or fewer units than there are channels.
     """
     spec = recipe.input
     if recipe.task != "sequence":
         sizing = Letterbox if spec.resize == "letterbox" else Resize
         return ImageInput(size=spec.size, steps=(sizing(spec.size), Normalize(spec.mean, spec.std)))
+    units, channels = recipe.data.units, dataset.channels
+    if units and len(units) != len(channels):
+        raise DataError(
+            f"data.units names {len(units)} units for {len(channels)} channels: "
+            f"{', '.join(channels)}"
+        )
     recordings = [r.values for r in dataset.train if isinstance(r, Recording)]
     readings = np.concatenate(recordings).astype(np.float64)
     std = readings.std(axis=0)
@@ -41,8 +51,8 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
         length=spec.window,
         stride=spec.stride,
         rate=dataset.rate,
-        channels=dataset.channels,
-        units=tuple(recipe.data.units),
+        channels=channels,
+        units=tuple(units),
         steps=(Normalize(tuple(readings.mean(axis=0).tolist()), tuple(std.tolist())),),
     )
 
@@ -71,8 +81,8 @@ class Feed:
         samples: Sequence[Picture] | Sequence[Recording],
         recipe: Recipe,
         spec: ImageInput | WindowInput,
-        *,
         train: bool,
+        *,
         keep: bool = True,
     ) -> None:
         self._epoch = 0

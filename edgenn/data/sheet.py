@@ -116,14 +116,17 @@ def _plot(values: NDArray[np.float32], title: str, channels: Sequence[str]) -> I
     for level in (low, (low + high) / 2, high):
         y = round(bottom - (level - low) / span * (bottom - top))
         cv2.line(tile, (left, y), (right, y), _FAINT, 1)
-        _text(tile, f"{level:.3g}", (2, y + 4), _INK)
+        _text(tile, f"{level:.2g}", (2, y + 4), _INK)
     xs = np.linspace(left, right, len(values))
     x = left
     for i, channel in enumerate(channels):
+        blue, green, red = (round(0.75 * v) for v in color_of(i))  # bright lines fade on white
         ys = bottom - (values[:, i] - low) / span * (bottom - top)
         points = np.stack([xs, ys], 1).round().astype(np.int32)
-        cv2.polylines(tile, [points], isClosed=False, color=color_of(i), lineType=cv2.LINE_AA)
-        x += _text(tile, channel, (x, 32), color_of(i)) + 10
+        cv2.polylines(
+            tile, [points], isClosed=False, color=(blue, green, red), lineType=cv2.LINE_AA
+        )
+        x += _text(tile, channel, (x, 32), (blue, green, red)) + 10
     _text(tile, title, (left, 14), _INK)
     return tile
 

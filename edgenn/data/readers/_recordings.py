@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median_low
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def finish(
         raise DataError(
             "nothing tells the readings per second: set data.time or data.rate in a recipe"
         )
-    rate = site.spec.rate or round(float(np.median(known)), 3)
+    rate = site.spec.rate or round(median_low(known), 3)
     maker = _Maker(site, labels, rate)
     sided = settle_sides([(stretch.side, stretch) for stretch in stretches])
     recordings = [piece for side, stretch in sided for piece in maker.make(stretch, side)]

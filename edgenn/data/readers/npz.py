@@ -65,8 +65,8 @@ def read(spec: Data, root: Path, progress: Progress = quiet) -> Raw:
 
 def _load(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise DataError(f"{path} is not an npz file of plain arrays: {error}") from error
     for name in ("values", "y"):
