@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+pytest_plugins = ("generated",)
+
 NO_DATA = "EDGENN_DATA is not set: it names the folder with the real data sets"
 
 

@@ -1,4 +1,4 @@
-"""Small generated data sets that a small net can learn in seconds."""
+"""Small generated data sets that a small net can learn in seconds; fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -135,6 +135,6 @@ def recipe(task: str, data: Path, **train: object) -> Recipe:
     return Recipe.model_validate({"name": "tiny", "task": task, "train": settings, **sections})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_recipe():
     return recipe

@@ -1,0 +1,145 @@
+"""The whole line, as a user types it: train, export in float and int8, verify, info, run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+import edgenn
+from edgenn.bundle.store import open_bundle
+
+
+def type_in(*arguments, cwd, code=0):
+    """Run the command as a user does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "edgenn", *map(str, arguments)],
+        cwd=cwd,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module", params=["detect", "classify", "sequence"])
+def line(request, tmp_path_factory, make_recipe):
+    """Folder with the recipe, the run and the exported bundle of one task."""
+    task = request.param
+    folder = tmp_path_factory.mktemp(task)
+    name = {"detect": "boxes_data", "classify": "shapes_data", "sequence": "waves_data"}[task]
+    epochs = {"detect": 15, "classify": 10, "sequence": 6}[task]
+    recipe = make_recipe(task, request.getfixturevalue(name), epochs=epochs, eval_every=5)
+    document = recipe.model_dump(mode="json")
+    document["export"]["max_drop"] = 0.1
+    document["export"]["calibration"]["samples"] = 24
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(document))
+    type_in("train", "recipe.yaml", "--name", "line", cwd=folder)
+    done = type_in("export", "runs/line", "--int8", "--half", "--out", "line.edgenn", cwd=folder)
+    return task, folder, done.stdout
+
+
+FILES = [f"model.{p}.{f}" for f in ("onnx", "tflite") for p in ("fp32", "fp16", "int8")]
+
+
+def test_export_prints_a_row_for_every_variant(line):
+    _, _, table = line
+    for file in FILES:
+        (row,) = [text for text in table.splitlines() if text.startswith(file)]
+        assert row.endswith("pass")
+    assert "trained network" in table
+
+
+def test_bundle_holds_everything_that_a_device_needs(line):
+    task, folder, _ = line
+    bundle = open_bundle(folder / "line.edgenn")
+    bundle.check()
+    manifest = bundle.manifest
+    assert manifest.task == task
+    assert [v.file for v in manifest.variants] == FILES
+    with zipfile.ZipFile(folder / "line.edgenn") as archive:
+        names = set(archive.namelist())
+        page = archive.read("report.html").decode()
+        card = archive.read("card.md").decode()
+        numbers = json.loads(archive.read("metrics.json"))
+    assert names == {
+        "manifest.json",
+        "golden.npz",
+        "report.html",
+        "card.md",
+        "metrics.json",
+        *FILES,
+    }
+    assert all(file in page and file in card for file in FILES)
+    fp32 = numbers["variants"]["model.fp32.onnx"]
+    assert fp32["main"] == pytest.approx(numbers["trained"]["main"], abs=0.02)
+    assert max(fp32["max_abs"].values()) < 1e-3
+
+
+def test_verify_passes_and_info_says_what_it_is(line):
+    task, folder, _ = line
+    checks = json.loads(type_in("verify", "line.edgenn", "--json", cwd=folder).stdout)
+    assert [c["status"] for c in checks] == ["pass"] * 6
+    told = type_in("info", "line.edgenn", cwd=folder).stdout
+    assert task in told
+    assert "model.int8.tflite" in told
+
+
+def test_bare_files_know_their_manifest(line):
+    task, folder, _ = line
+    with zipfile.ZipFile(folder / "line.edgenn") as archive:
+        for name in ("model.int8.onnx", "model.int8.tflite"):
+            (folder / name).write_bytes(archive.read(name))
+            told = json.loads(type_in("info", name, "--json", cwd=folder).stdout)
+            assert told["task"] == task
+            assert [v["file"] for v in told["variants"]] == [name]
+            assert edgenn.load(folder / name).variant.precision == "int8"
+
+
+def test_run_gives_decisions(line, request):
+    task, folder, _ = line
+    if task == "sequence":
+        with np.load(request.getfixturevalue("waves_data")) as data:
+            slow = data["values"][data["y"] == 0].reshape(-1, 2)
+        lines = [f"{i / 50},{a},{b}" for i, (a, b) in enumerate(slow)]
+        (folder / "r.csv").write_text("time,c0,c1\n" + "\n".join(lines))
+        source = ("--sensor", "r.csv")
+    else:
+        data = request.getfixturevalue("boxes_data" if task == "detect" else "shapes_data")
+        source = ("--source", data / ("images/val" if task == "detect" else "square"))
+    for engine in ("onnx", "litert"):
+        out = folder / f"{engine}.jsonl"
+        type_in("run", "line.edgenn", *source, "--engine", engine, "--out", out, cwd=folder)
+        results = [json.loads(text) for text in out.read_text().splitlines()]
+        if task == "detect":
+            assert sum(len(r["detections"]) for r in results) >= len(results) / 2
+        else:
+            wanted = "square" if task == "classify" else "slow"
+            right = [r["labels"][0]["label"] == wanted for r in results]
+            assert np.mean(right) > 0.8
+
+
+def test_api_predicts(line, request):
+    task, folder, _ = line
+    model = edgenn.load(folder / "line.edgenn")
+    if task == "sequence":
+        assert model.predict(np.zeros((64, 2), np.float32)).label == "still"
+        return
+    data: Path = request.getfixturevalue("boxes_data" if task == "detect" else "shapes_data")
+    picture = min((data / ("images/val" if task == "detect" else "disc")).glob("*.png"))
+    prediction = model.predict(cv2.imread(str(picture)))
+    if task == "detect":
+        assert {prediction.name(i) for i in range(len(prediction))} <= {"square", "disc"}
+        assert len(prediction)
+    else:
+        assert prediction.label == "disc"
