@@ -10,8 +10,9 @@ from torch import nn
 
 from edgenn import nets, plugins
 from edgenn.bundle.manifest import Decode, ImageInput, WindowInput
-from edgenn.errors import RecipeError, UnknownNameError
+from edgenn.errors import ModelError, RecipeError, UnknownNameError
 from edgenn.nets import NetSpec
+from edgenn.ops import decode as decoders
 from edgenn.recipe.schema import Net, Recipe
 
 
@@ -69,11 +70,11 @@ def config(net: Net) -> object:
     return numbers
 
 
-def check_task(recipe: Recipe) -> None:
-    """Refuse a family that does another task.
+def check(recipe: Recipe) -> None:
+    """Refuse a family of another task, and what its decoder does not know.
 
     Raises:
-        RecipeError: Says which families fit.
+        RecipeError: Says which families fit, or which parameter does not.
     """
     wanted = family(recipe.net).TASK
     if wanted != recipe.task:
@@ -82,6 +83,12 @@ def check_task(recipe: Recipe) -> None:
             f"net.family {recipe.net.family} is for task {wanted}, but the recipe's task is "
             f"{recipe.task}; use {' or '.join(fits)}"
         )
+    made = decode(recipe)
+    size = None if recipe.task == "sequence" else recipe.input.size
+    try:
+        plugins.load(decoders, made.name).build(made.params, (), size)
+    except ModelError as error:
+        raise RecipeError(f"decode: {error}") from error
 
 
 def decode(recipe: Recipe) -> Decode:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -79,7 +80,6 @@ class Batches(Sampler[list[tuple[int, int]]]):
 
 def train_loader(feed: Feed, batches: Batches, workers: int, *, pin: bool) -> DataLoader[Any]:
     """Loads training batches; iterate it once per epoch."""
-    _end_opencv_threads(workers)
     return DataLoader(
         Epochs(feed),
         batch_sampler=batches,
@@ -95,7 +95,6 @@ def train_loader(feed: Feed, batches: Batches, workers: int, *, pin: bool) -> Da
 
 def val_loader(feed: Feed, batch: int, workers: int) -> DataLoader[Any]:
     """Loads validation batches in order."""
-    _end_opencv_threads(workers)
     return DataLoader(
         feed,  # type: ignore[arg-type]  # map-style by its methods, not by inheritance
         batch_size=batch,
@@ -104,6 +103,17 @@ def val_loader(feed: Feed, batch: int, workers: int) -> DataLoader[Any]:
         worker_init_fn=_start_worker,
         generator=torch.Generator(),
     )
+
+
+@contextmanager
+def fork_safe_opencv() -> Iterator[None]:
+    """OpenCV without threads: a worker forked beside them waits for them for ever."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _batch(samples: Sequence[Sample]) -> tuple[Tensor, Tensor | Boxes]:
@@ -118,9 +128,3 @@ def _start_worker(number: int) -> None:
     # Ctrl-C reaches the whole process group; only the main process decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _end_opencv_threads(workers: int) -> None:
-    """A worker is forked, and hangs if it inherits OpenCV's pool without the pool's threads."""
-    if workers:
-        cv2.setNumThreads(1)

@@ -20,7 +20,7 @@ from edgenn.errors import EdgennError
 from edgenn.recipe.load import dump_recipe
 from edgenn.train import checkpoint, report, state
 from edgenn.train.checkpoint import BEST, LAST, MODEL
-from edgenn.train.loader import train_loader
+from edgenn.train.loader import fork_safe_opencv, train_loader
 from edgenn.train.losses import Loss
 from edgenn.train.optim import rate, set_rate
 from edgenn.train.predict import to_device
@@ -66,7 +66,7 @@ def train(job: Job) -> Outcome:
     """
     session = prepare(job)
     try:
-        with StopRequest() as stop:
+        with StopRequest() as stop, fork_safe_opencv():
             finished = _Trainer(session, stop).run(resumed=job.resume)
     finally:
         session.accelerator.end_training()

@@ -26,9 +26,6 @@ class Judge:
         spec: What the net takes.
         decode: The net's decoder, as a user would have it.
         labels: Class names.
-
-    Raises:
-        ModelError: The decoder does not know one of its parameters.
     """
 
     def __init__(

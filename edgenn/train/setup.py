@@ -117,7 +117,7 @@ def prepare(job: Job) -> Session:
         UsageError: The device is not there, or the run cannot be resumed.
     """
     recipe = job.recipe
-    build.check_task(recipe)
+    build.check(recipe)
     decode = build.decode(recipe)
     accelerator = make_accelerator(job.device, amp=recipe.train.amp)
     main = accelerator.is_main_process

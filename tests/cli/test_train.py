@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from edgenn.cli import main
 from edgenn.recipe.schema import Recipe
 
 RECIPE = """
@@ -17,18 +18,30 @@ net: {family: dscnn}
 """
 
 
-def edgenn(*arguments, code=0, before=""):
-    """Run the command as a user does."""
-    script = f"import sys; {before}\nfrom edgenn.cli import main; main()"
-    done = subprocess.run(
+@pytest.fixture
+def edgenn(monkeypatch, capsys):
+    """Runs the command in this process; gives what it said, and its exit code."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["edgenn", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return capsys.readouterr(), stopped.value.code
+
+    return run
+
+
+def without(packages, *arguments):
+    """Runs the command in a process of its own, where these packages cannot be imported."""
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in packages)
+    script = f"import sys; {blocked}\nfrom edgenn.cli import main; main()"
+    return subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         check=False,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.returncode == code, done.stderr
-    return done
 
 
 @pytest.fixture
@@ -39,33 +52,35 @@ def recipe(tmp_path):
 
 
 def test_help_lists_every_key_without_the_training_packages():
-    blocked = "; ".join(
-        f"sys.modules[{name!r}] = None" for name in ("torch", "yaml", "accelerate", "matplotlib")
-    )
-    told = edgenn("train", "--help", before=blocked).stdout
+    packages = ("torch", "yaml", "accelerate", "matplotlib")
+    told = without(packages, "train", "--help").stdout
     for key in ("data.split.group", "net.weights", "train.class_balance", "export.max_drop"):
         assert key in told
     assert "--resume" in told
-    assert "Train a network" in edgenn("--help", before=blocked).stdout
+    assert "Train a network" in without(packages, "--help").stdout
 
 
 def test_missing_extra_is_named(recipe):
-    told = edgenn("train", recipe, code=3, before="sys.modules['torch'] = None").stderr
-    assert "pip install 'edgenn[train]'" in told
-    assert "Traceback" not in told
+    done = without(["torch"], "train", recipe)
+    assert done.returncode == 3
+    assert "pip install 'edgenn[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-def test_schema_is_the_recipes():
-    schema = json.loads(edgenn("schema").stdout)
+def test_schema_is_the_recipes(edgenn):
+    told, code = edgenn("schema")
+    schema = json.loads(told.out)
+    assert code == 0
     assert set(schema["properties"]) == set(Recipe.model_fields)
     assert schema["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "wanted", "says"),
     [
         (["--set", "train.epoch=3"], 4, "did you mean 'epochs'"),
         (["--set", "net.family=dscn"], 2, "did you mean 'dscnn'"),
+        (["--set", "net.family=dscnn", "--set", "decode.confidence=0.3"], 4, "no parameter 'confidence'"),
         (["--epochs", "0"], 4, "train.epochs"),
         (["--batch", "many"], 2, "--batch"),
         ([], 5, "nowhere"),
@@ -73,21 +88,23 @@ def test_schema_is_the_recipes():
         (["--resume"], 2, "nothing to resume"),
     ],
 )
-def test_mistakes_get_one_sentence(recipe, tmp_path, arguments, code, says):
-    told = edgenn("train", recipe, "--runs", tmp_path / "runs", *arguments, code=code).stderr
-    assert says in told
-    assert "Traceback" not in told
+def test_mistakes_get_one_sentence(edgenn, recipe, tmp_path, arguments, wanted, says):
+    told, code = edgenn("train", recipe, "--runs", tmp_path / "runs", *arguments)
+    assert code == wanted
+    assert says in told.err
     assert not (tmp_path / "runs").exists()
 
 
-def test_name_that_is_taken_is_refused(recipe, tmp_path):
-    (tmp_path / "runs" / "mine").mkdir(parents=True)
-    (tmp_path / "runs" / "mine" / "file").touch()
-    told = edgenn("train", recipe, "--runs", tmp_path / "runs", "--name", "mine", code=2).stderr
-    assert "exists already" in told
+def test_name_that_is_taken_is_refused(edgenn, recipe, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    told, code = edgenn("train", recipe, "--runs", tmp_path, "--name", "mine")
+    assert code == 2
+    assert "exists already" in told.err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_cuda_that_is_not_there_is_refused(recipe, tmp_path):
-    told = edgenn("train", recipe, "--runs", tmp_path, "--device", "cuda", code=2).stderr
-    assert "no CUDA device" in told
+def test_cuda_that_is_not_there_is_refused(edgenn, recipe, tmp_path):
+    told, code = edgenn("train", recipe, "--runs", tmp_path, "--device", "cuda")
+    assert code == 2
+    assert "no CUDA device" in told.err

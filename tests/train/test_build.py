@@ -64,7 +64,7 @@ def test_wrong_options_are_refused_in_words(options, says):
 
 def test_family_of_another_task_is_refused():
     with pytest.raises(RecipeError, match="use dscnn"):
-        build.check_task(recipe(family="rnn"))
+        build.check(recipe(family="rnn"))
 
 
 def test_macs_by_hand():
