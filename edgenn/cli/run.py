@@ -114,6 +114,8 @@ def command(
     _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
     with contextlib.ExitStack() as stack:
         feed = stack.enter_context(open_for(loaded, text, size=size, fps=fps))
+        if not feed.live and (size is not None or fps not in (None, feed.fps)):
+            raise UsageError("--size is for cameras, --fps for cameras and folders of pictures")
         outputs = []
         for name, target in _wanted(loaded, feed, out, save, show):
             sink = plugins.load(sinks, name).open_sink(target, feed.fps)

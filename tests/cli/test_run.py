@@ -127,6 +127,8 @@ def test_thresholds(run, squares, clip):
         (["--source", "{clip}", "--save", "{clip}"], "{clip} is the source itself", 2),
         (["--source", "{clip}", "--conf", "7"], "--conf must lie between 0 and 1, not 7", 2),
         (["--source", "{clip}", "--precision", "fp16"], "has no fp16 variant", 2),
+        (["--source", "{clip}", "--size", "640x480"], "--size is for cameras, --fps for", 2),
+        (["--source", "{clip}", "--fps", "5"], "--size is for cameras, --fps for cameras and", 2),
         (["--source", "{clip}", "--show"], "cannot show a window: there is no desktop", 8),
     ],
 )

@@ -71,5 +71,5 @@ def test_every_device_side_module_imports_alone():
     for part in ("runtime", "bundle", "ops"):
         for path in sorted((package / part).rglob("*.py")):
             name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
-            if not name.endswith(("engines.litert", "__init__")):
+            if "engines" not in name and path.stem != "__init__":
                 importlib.import_module(name)
