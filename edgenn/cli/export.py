@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,12 +50,13 @@ def command(
     that loses more than --max-drop stays out of the bundle, and the command
     then exits with 10.
     """
+    from edgenn.cli._progress import show_progress
     from edgenn.data.load import load_dataset
     from edgenn.export.flow import Options, export
     from edgenn.train.run import load_run
 
     loaded = load_run(run)
-    dataset = load_dataset(loaded.recipe, data or loaded.data)
+    dataset = load_dataset(loaded.recipe, data or loaded.data, show_progress)
     options = Options(
         formats=[name.strip() for name in formats.split(",") if name.strip()],
         half=half,
@@ -65,24 +65,11 @@ def command(
         max_drop=loaded.recipe.export.max_drop if max_drop is None else max_drop,
     )
     outcome = export(
-        loaded, dataset, out or Path(f"{loaded.recipe.name}.edgenn"), options, _progress
+        loaded, dataset, out or Path(f"{loaded.recipe.name}.edgenn"), options, show_progress
     )
     _table(outcome)
     outcome.raise_if_failed()
     click.echo(f"wrote {outcome.out} ({outcome.out.stat().st_size / 1e6:.2f} MB)")
-
-
-def _progress(step: str, total: int) -> Callable[[], object]:
-    from tqdm import tqdm
-
-    bar = tqdm(total=total, desc=step, leave=False, disable=None)
-
-    def tick() -> None:
-        bar.update()
-        if bar.n >= total:
-            bar.close()
-
-    return tick
 
 
 def _table(outcome: Outcome) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from edgenn.bundle.manifest import (
     Variant,
 )
 from edgenn.bundle.store import write_bundle
-from edgenn.data import Dataset
+from edgenn.data import Dataset, Progress
 from edgenn.data.feed import Feed
 from edgenn.errors import AccuracyError
 from edgenn.export import formats, golden, report
@@ -36,14 +35,6 @@ from edgenn.train.run import Run
 from edgenn.types import Floats, Prediction
 
 _VERSIONS = ("torch", "onnx", "onnxruntime", "litert-torch", "ai-edge-quantizer", "numpy")
-
-
-class Progress(Protocol):
-    """Shows how far a long step is."""
-
-    def __call__(self, step: str, total: int) -> Callable[[], object]:
-        """Begin a step of ``total`` ticks; the result is called for each."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +218,7 @@ def _convert(job: Job, form: formats.Format, example: Floats) -> dict[Precision,
 
 def _calibration(job: Job, layout: Layout, count: int) -> Iterator[Floats]:
     """Real training samples, spread over the split, as a file of that layout takes them."""
-    feed = Feed(job.dataset.train, job.run.recipe, job.run.input, train=False)
+    feed = Feed(job.dataset.train, job.run.recipe, job.run.input, train=False, keep=False)
     for i in np.linspace(0, len(feed) - 1, min(count, len(feed))).round().astype(int):
         x = feed[int(i)].x[None]
         if x.ndim == 4 and layout == "nhwc":
