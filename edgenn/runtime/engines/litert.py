@@ -91,11 +91,12 @@ def read_manifest(data: bytes) -> str | None:
 
 def signature(data: bytes) -> dict[str, str]:
     """Names of the one signature's inputs and outputs (``args_0``, ``output_0``, ...) to the
-    tensors that `LiteRtEngine` knows them by."""
+    tensors that `LiteRtEngine` knows them by.
+    """
     interpreter = Interpreter(model_content=data)
     details = [*interpreter.get_input_details(), *interpreter.get_output_details()]
     names = {d["index"]: d["name"] for d in details}
-    (entry,) = interpreter._get_full_signature_list().values()  # noqa: SLF001  no public way
+    (entry,) = interpreter._get_full_signature_list().values()
     return {name: names[index] for side in entry.values() for name, index in side.items()}
 
 
