@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 
@@ -21,8 +22,9 @@ def hush_opencv() -> None:
     if _log.isEnabledFor(logging.DEBUG):
         return
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    opencv: Any = cv2  # the stubs of each version know their own place only
     # Here up to OpenCV 4, there from 5.
-    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_level = getattr(opencv, "setLogLevel", None) or opencv.utils.logging.setLogLevel
     set_level(0)
 
 

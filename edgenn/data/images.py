@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -109,7 +110,8 @@ def _decode(raw: bytes) -> tuple[str, Image | None]:
     if raw[:2] == b"\xff\xd8" and not _jpeg_is_whole(raw):
         return "truncated JPEG: the end of the picture is missing", None
     try:
-        image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
+        # The stubs of OpenCV 4 do not say that it may be None.
+        image = cast("Image | None", cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR))
     except cv2.error as error:
         return f"OpenCV cannot decode it ({error.err})", None
     if image is None:
