@@ -59,7 +59,10 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     help="Variant to run.  [int8 where the model has it]",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=0), default=0, help="Threads of the engine.  [it chooses]"
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Threads of the engine.  [it chooses: LiteRT 1, ONNX Runtime all cores]",
 )
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")

@@ -98,6 +98,56 @@ def test_a_bare_file_knows_its_labels(tiny, tmp_path, engine, precision):
         edgenn.load(path, precision="fp16")
 
 
+@pytest.mark.parametrize("suffix", ["onnx", "tflite"])
+def test_a_bare_file_that_is_damaged_is_named(tiny, tmp_path, suffix):
+    data = open_bundle(tiny / "tiny-detect.edgenn").read(f"model.fp32.{suffix}")
+    path = tmp_path / f"bad.{suffix}"
+    # The end holds the manifest, the middle the weights and the graph.
+    for broken in (data[: len(data) // 2], b"\x08\x07" + data[:100], data[1000:]):
+        path.write_bytes(broken)
+        with pytest.raises(ModelError, match=rf"(bad|model\.fp32)\.{suffix}"):
+            edgenn.load(path)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "tflite"])
+def test_a_model_file_of_somebody_else(tiny, tmp_path, suffix):
+    data = open_bundle(tiny / "tiny-detect.edgenn").read(f"model.fp32.{suffix}")
+    path = tmp_path / f"other.{suffix}"
+    path.write_bytes(data.replace(b"edgenn.manifest", b"edgenx.manifest"))
+    with pytest.raises(ModelError, match=rf"other\.{suffix} carries no edgenn manifest"):
+        edgenn.load(path)
+
+
+def test_a_manifest_for_another_engine(tiny, tmp_path):
+    data = open_bundle(tiny / "tiny-detect.edgenn").read("model.fp32.onnx")
+    # As long as before, or the file around it would be damaged.
+    changed = data.replace(b'   "engine": "onnx"', b' "engine": "litert"')
+    path = tmp_path / "m.onnx"
+    path.write_bytes(changed)
+    with pytest.raises(ModelError, match="embedded manifest does not describe this file"):
+        edgenn.load(path)
+
+
+def test_a_manifest_in_tflite_that_was_changed_or_is_too_large(tiny, tmp_path):
+    data = open_bundle(tiny / "tiny-detect.edgenn").read("model.fp32.tflite")
+    path = tmp_path / "m.tflite"
+    path.write_bytes(data.replace(b"ltrb", b"lbtr"))
+    with pytest.raises(ModelError, match=r"m\.tflite: the manifest in it is damaged"):
+        edgenn.load(path)
+    entry = data.rindex(b"PK\x01\x02")
+    path.write_bytes(data[: entry + 20] + b"\xf0\xff\xff\xff" * 2 + data[entry + 28 :])
+    with pytest.raises(ModelError, match=r"m\.tflite: the manifest in it is too large"):
+        edgenn.load(path)
+
+
+def test_tensors_that_are_not_those_of_the_manifest(tiny):
+    bundle = open_bundle(tiny / "tiny-detect.edgenn")
+    variant = bundle.manifest.variants[0]
+    renamed = variant.model_copy(update={"tensors": {**variant.tensors, "boxes": "boxen"}})
+    with pytest.raises(ModelError, match="are not those of its manifest"):
+        runtime_model.Model(bundle.manifest, renamed, bundle.read(variant.file))
+
+
 def test_int8_and_the_base_engine_come_first(tiny):
     variant = edgenn.load(tiny / "tiny-detect.edgenn").variant
     assert (variant.engine, variant.precision) == ("litert", "int8")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ except ModuleNotFoundError as _missing:
 
 SUFFIX = ".tflite"
 MANIFEST_FILE = "edgenn.manifest.json"
+_MAX_MANIFEST = 4 << 20
 
 
 class LiteRtEngine:
@@ -81,12 +83,22 @@ def open_model(data: bytes, threads: int) -> LiteRtEngine:
 
 
 def read_manifest(data: bytes) -> str | None:
-    """The manifest in the zip appended to the file, None where it has none."""
+    """The manifest in the zip appended to the file, None where it has none.
+
+    Raises:
+        ModelError: It is damaged or absurdly large.
+    """
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return None
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if archive.getinfo(MANIFEST_FILE).file_size > _MAX_MANIFEST:
+                raise ModelError("the manifest in it is too large to be real")
             return archive.read(MANIFEST_FILE).decode()
-    except (zipfile.BadZipFile, KeyError):
+    except KeyError:
         return None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+        raise ModelError(f"the manifest in it is damaged: {error}") from error
 
 
 def signature(data: bytes) -> dict[str, str]:

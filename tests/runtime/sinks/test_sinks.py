@@ -67,10 +67,3 @@ def test_memory_keeps_the_newest(tmp_path):
     for i in range(5):
         sink.write(frame(i))
     assert [r.item.index for r in sink.results] == [2, 3, 4]
-
-
-def test_no_window_without_a_desktop(monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(SinkError, match="there is no desktop here"):
-        plugins.load(sinks, "window").open_sink("title", 0.0)
