@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder
+from edgenn.ops.decode._params import parse
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Classification, Floats
+
+
+@dataclass(frozen=True)
+class Params:
+    """Nothing to set."""
 
 
 def build(
@@ -18,8 +25,7 @@ def build(
 ) -> Decoder:
     """Make the decoder; the layout has no parameters."""
     del size
-    if params:
-        raise ModelError(f"the classes layout takes no parameters, not {', '.join(params)}")
+    parse(Params, params)
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Classification:
         del geometry
