@@ -44,10 +44,12 @@ def command(
     Needs nothing but numpy, OpenCV and an engine. Exits with 9 where a variant
     differs from the trained network by more than its tolerance.
     """
+    from edgenn.cli._quiet import hushed_stderr
     from edgenn.cli._table import echo_table
     from edgenn.runtime.golden import verify
 
-    checks = verify(bundle, engine=engine, precision=precision, threads=threads)
+    with hushed_stderr():
+        checks = verify(bundle, engine=engine, precision=precision, threads=threads)
     if as_json:
         click.echo(
             json.dumps(

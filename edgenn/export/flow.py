@@ -170,6 +170,7 @@ def describe(run: Run, dataset: Dataset) -> Manifest:
         input=run.input,
         outputs=family.OUTPUTS,
         decode=decode,
+        temporal={"smoothing": {}} if recipe.task == "sequence" else {},
         provenance=Provenance(
             edgenn=edgenn.__version__,
             recipe_sha256=recipe_hash(recipe),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgenn.bundle.manifest import Manifest, Variant
+from edgenn.compress._quiet import quiet
 from edgenn.data.feed import Feed
 from edgenn.export.golden import tolerance
 from edgenn.runtime.golden import GoldenSample, compare
@@ -84,7 +85,8 @@ def score(
     """
     feed, reference = yardstick.feed, yardstick.reference
     ranking = manifest.model_copy(update={"decode": whole_ranking(manifest.decode)})
-    model = Model(ranking, variant, data)
+    with quiet():  # LiteRT announces itself whenever it loads a model
+        model, live = Model(ranking, variant, data), Model(manifest, variant, data)
     times: list[float] = []
 
     def predict(i: int) -> Prediction:
@@ -96,7 +98,6 @@ def score(
     metrics = evaluate(manifest.task, predict, feed, manifest.labels)
     drop = reference.main - metrics.main
     lost = {c: reference.per_class[c] - metrics.per_class[c] for c in metrics.per_class}
-    live = Model(manifest, variant, data)
     worst, agreed, _ = compare(live, yardstick.golden)
     p50, p95 = np.percentile(times, (50, 95))
     filled = variant.model_copy(

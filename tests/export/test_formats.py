@@ -3,6 +3,8 @@ computes from the written file is what torch computes."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +120,14 @@ def test_manifest_travels_in_the_file_and_changes_nothing(written, case, name):
     embedded = module.open_model(data, 1).run({names["input"]: x})
     for output in plain:
         assert np.array_equal(plain[output], embedded[output])
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", plugins.names(formats))
+def test_no_path_of_this_machine_is_in_the_file(written, case, name):
+    for data in written[case, name][3].values():
+        assert str(Path(torch.__file__).parent).encode() not in data
+        assert Path(__file__).name.encode() not in data
 
 
 def test_int8_is_smaller_where_weights_dominate(written):

@@ -56,6 +56,7 @@ def convert(net: nn.Module, example: Floats, outputs: Sequence[str], opset: int)
             )
     except torch.onnx.OnnxExporterError as error:
         raise ModelError(f"the net cannot be exported to ONNX: {error}") from error
+    _forget_origin(model)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
@@ -81,3 +82,9 @@ def embed(data: bytes, manifest: str) -> bytes:
     model = onnx.load_from_string(data)
     onnx.helper.set_model_props(model, {MANIFEST_KEY: manifest})
     return bytes(model.SerializeToString())
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Drop the source lines and paths of this machine that the exporter writes into every node."""
+    for part in (model.graph, *model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]

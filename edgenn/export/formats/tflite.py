@@ -65,7 +65,8 @@ def int8(data: bytes, samples: Iterable[Floats], *, recurrent: bool, method: Met
 
 def tensors(data: bytes, input_name: str, outputs: Sequence[str]) -> dict[str, str]:
     """Manifest tensor names to those of the file, through its signature."""
-    names = engine.signature(data)
+    with quiet():
+        names = engine.signature(data)
     return {
         input_name: names["args_0"],
         **{name: names[f"output_{number}"] for number, name in enumerate(outputs)},
