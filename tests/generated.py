@@ -87,7 +87,7 @@ def waves_data(tmp_path_factory) -> Path:
         values=values.astype(np.float32),
         y=y,
         labels=np.array(["slow", "fast", "still"]),
-        group=np.array([f"person{i % 6}" for i in range(count)]),
+        group=np.array([f"person{i // 3 % 6}" for i in range(count)]),
         rate=50.0,
     )
     return path

@@ -208,7 +208,8 @@ class _Trainer:
         progress, patience = self._progress, self._settings.patience
         if progress.epoch >= self._settings.epochs:
             return True
-        late = bool(patience) and progress.epoch - progress.best_epoch >= patience
+        waited = progress.epoch - progress.best_epoch
+        late = bool(patience) and self._is_due() and waited >= patience
         if late and self.session.main:
             _log.info(
                 "stopping early: no gain since epoch %d (train.patience is %d)",

@@ -105,7 +105,10 @@ def _write_cells(axes: Axes, texts: NDArray[np.str_], shares: NDArray[np.float64
 
 
 def _save(figure: Figure, path: Path) -> None:
-    atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    def write(temporary: Path) -> None:
+        figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight", pad_inches=0.1)
+
+    atomically(path, write)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -80,7 +80,11 @@ def test_schema_is_the_recipes(edgenn):
     [
         (["--set", "train.epoch=3"], 4, "did you mean 'epochs'"),
         (["--set", "net.family=dscn"], 2, "did you mean 'dscnn'"),
-        (["--set", "net.family=dscnn", "--set", "decode.confidence=0.3"], 4, "no parameter 'confidence'"),
+        (
+            ["--set", "net.family=dscnn", "--set", "decode.confidence=0.3"],
+            4,
+            "no parameter 'confidence'",
+        ),
         (["--epochs", "0"], 4, "train.epochs"),
         (["--batch", "many"], 2, "--batch"),
         ([], 5, "nowhere"),

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -83,7 +84,7 @@ def test_each_task_learns_and_leaves_its_papers(
 @pytest.mark.parametrize("data", ["classify"], indirect=True)
 def test_interrupted_and_resumed_is_the_same_to_the_bit(tmp_path, make_recipe, data):
     """A real Ctrl-C in the middle of an epoch, in another process, with workers."""
-    recipe = make_recipe("classify", data, epochs=4, batch=4, workers=2)
+    recipe = make_recipe("classify", data, epochs=4, batch=2, workers=2)
     whole = train(Job(recipe, tmp_path / "whole", device="cpu"))
 
     file = tmp_path / "tiny.yaml"
@@ -96,6 +97,8 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(tmp_path, make_recipe, d
         for line in process.stderr:
             lines.append(line)
             if "epoch 1/4" in line:
+                # Well into the next epoch, which takes much longer than this.
+                time.sleep(0.15)
                 # As a terminal does it: to every process of the group.
                 os.killpg(process.pid, signal.SIGINT)
         code = process.wait(60)
@@ -105,7 +108,7 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(tmp_path, make_recipe, d
     assert "Traceback" not in told
     progress = checkpoint.read(tmp_path / "tiny" / LAST)[0].progress
     assert progress.epoch == 1
-    assert 0 < progress.batch < 48
+    assert 0 < progress.batch < 96
 
     outcome = train(Job(recipe, tmp_path, device="cpu", resume=True))
     assert outcome.finished
@@ -168,11 +171,12 @@ def test_seed_changes_the_result(tmp_path, make_recipe, waves_data):
     assert not torch.equal(a["model.embed.weight"], b["model.embed.weight"])
 
 
-def test_early_stop(tmp_path, make_recipe, waves_data):
-    recipe = make_recipe("sequence", waves_data, epochs=50, patience=3, lr=1e-9)
+@pytest.mark.parametrize(("every", "waited"), [(1, 3), (4, 4)])
+def test_early_stop_waits_for_the_next_validation(tmp_path, make_recipe, waves_data, every, waited):
+    recipe = make_recipe("sequence", waves_data, epochs=50, patience=3, lr=1e-9, eval_every=every)
     outcome = train(Job(recipe, tmp_path, device="cpu"))
     assert outcome.finished
-    assert outcome.epoch == outcome.best_epoch + 3
+    assert outcome.epoch == outcome.best_epoch + waited
 
 
 def test_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(
@@ -238,3 +242,31 @@ def test_rare_class_gains_from_balance(tmp_path, make_recipe, waves_data):
         folder = train(Job(recipe, tmp_path / str(strength), device="cpu")).folder
         scores.append(json.loads((folder / "summary.json").read_text())["best"])
     assert scores[1] > scores[0]
+
+
+def test_several_processes_train_one_net(tmp_path, make_recipe, waves_data):
+    """Under the launcher, without a word about it in the recipe."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(dump_recipe(make_recipe("sequence", waves_data, epochs=6, batch=8)))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "edgenn", "train", str(file), "--device", "cpu", "--runs", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, *launcher, *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("next: edgenn export") == 1
+    summary = json.loads((tmp_path / "tiny" / "summary.json").read_text())
+    assert summary["best"] > 0.6
+    assert not (tmp_path / "tiny-2").exists()
+
+
+def test_real_hand_signs_are_learnt(tmp_path, make_recipe, real_data):
+    recipe = make_recipe("classify", real_data / "gestures" / "sign-digits", epochs=4, batch=32)
+    outcome = train(Job(recipe, tmp_path, device="cpu"))
+    # Ten classes: chance is 0.1.
+    assert outcome.best > 0.35
