@@ -151,6 +151,25 @@ def test_percentile_calibration_ignores_an_outlier(written):
     assert calibrated(written, "percentile", 500) < calibrated(written, "minmax", 500) / 3
 
 
+@pytest.mark.parametrize("name", plugins.names(formats))
+def test_rare_high_scores_are_not_clipped(written, name):
+    """A detector is loud in few samples; averaged ranges would cut it off there."""
+    form, _, _, files = written["conv", name]
+    rng = np.random.default_rng(2)
+    samples = [0.1 * rng.standard_normal((1, 3, 32, 32)).astype(np.float32) for _ in range(40)]
+    samples[7] *= 60
+    inputs = [as_file_takes(form, s) for s in samples]
+    data = form.int8(files["fp32"], inputs, recurrent=False, method="minmax")
+    names = form.tensors(data, "input", ("boxes", "scores"))
+    module = plugins.load(engines, form.ENGINE)
+    plain, small = (
+        module.open_model(d, 1).run({names["input"]: inputs[7]}) for d in (files["fp32"], data)
+    )
+    for output in ("boxes", "scores"):
+        wanted, got = plain[names[output]], small[names[output]]
+        assert np.abs(got - wanted).max() < 0.06 * np.ptp(wanted)
+
+
 def test_entropy_calibration_works(written):
     assert calibrated(written, "entropy", 1) <= BOUNDS["int8"]
 
