@@ -130,11 +130,14 @@ def _input(manifest: Manifest) -> str:
 
 def _split(run: Run) -> str:
     split = run.recipe.data.split
-    if isinstance(split.val, list):
-        return f"by {split.by}; validated on {', '.join(split.val)}"
     if split.by == "given":
         return "as the data set says"
-    return f"by {split.by}; {split.val:.0%} to validate on"
+    by = f"by {split.by}" + (
+        f", which is `{split.group}` in the file's path" if split.group else ""
+    )
+    if isinstance(split.val, list):
+        return f"{by}; validated on {', '.join(split.val)}, trained on the others"
+    return f"{by}; {split.val:.0%} of them to validate on, seed {run.recipe.seed}"
 
 
 def _charts(run: Run) -> list[dict[str, str]]:
