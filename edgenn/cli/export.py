@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     help="Largest loss of the task metric, absolute.  [the recipe's, 0.01]",
 )
 @click.option("--opset", type=int, default=18, show_default=True, help="ONNX opset version.")
+@click.option("--keep", default="", help="Only these files go into the bundle.  [all that pass]")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -42,6 +43,7 @@ def command(
     out: Path | None,
     max_drop: float | None,
     opset: int,
+    keep: str,
     data: Path | None,
 ) -> None:
     """Export RUN, a folder that edgenn train wrote, as a bundle.
@@ -58,7 +60,8 @@ def command(
     loaded = load_run(run)
     dataset = load_dataset(loaded.recipe, data or loaded.data, show_progress)
     options = Options(
-        formats=[name.strip() for name in formats.split(",") if name.strip()],
+        formats=_names(formats),
+        keep=_names(keep),
         half=half,
         int8=int8,
         opset=opset,
@@ -70,6 +73,10 @@ def command(
     _table(outcome)
     outcome.raise_if_failed()
     click.echo(f"wrote {outcome.out} ({outcome.out.stat().st_size / 1e6:.2f} MB)")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _table(outcome: Outcome) -> None:

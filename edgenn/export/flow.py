@@ -24,7 +24,7 @@ from edgenn.bundle.manifest import (
 from edgenn.bundle.store import write_bundle
 from edgenn.data import Dataset, Progress
 from edgenn.data.feed import Feed
-from edgenn.errors import AccuracyError
+from edgenn.errors import AccuracyError, UsageError
 from edgenn.export import formats, golden, report
 from edgenn.export.gate import Score, Yardstick, score
 from edgenn.export.reference import Reference
@@ -47,6 +47,7 @@ class Options:
         int8: Also write int8.
         opset: ONNX opset version.
         max_drop: Largest allowed loss of the main metric, absolute.
+        keep: Files that go into the bundle if they pass; empty for all.
     """
 
     formats: Sequence[str] = ("onnx", "tflite")
@@ -54,6 +55,21 @@ class Options:
     int8: bool = False
     opset: int = 18
     max_drop: float = 0.01
+    keep: Sequence[str] = ()
+
+    def check(self) -> None:
+        """Refuse names that do not exist, before hours of work.
+
+        Raises:
+            UsageError: An unknown format, or ``keep`` names a file that is not written.
+        """
+        for name in self.formats:
+            plugins.load(formats, name)
+        precisions = ["fp32", *["fp16"] * self.half, *["int8"] * self.int8]
+        names = [f"model.{p}.{f}" for f in self.formats for p in precisions]
+        for name in self.keep:
+            if name not in names:
+                raise UsageError(f"--keep: {name} is not written{plugins.suggestion(name, names)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +140,7 @@ def export(run: Run, dataset: Dataset, out: Path, options: Options, progress: Pr
         ModelError: A format cannot be written.
         BundleError: The bundle cannot be written.
     """
+    options.check()
     manifest = describe(run, dataset)
     job = Job(run, dataset, manifest, options, progress)
     feed = Feed(dataset.val, run.recipe, run.input, train=False)
@@ -154,7 +171,7 @@ def export(run: Run, dataset: Dataset, out: Path, options: Options, progress: Pr
             tick = progress(f"verify {variant.file}", len(feed))
             scores.append(score(manifest, variant, whole, yardstick, tick))
     outcome = Outcome(out, metrics, scores)
-    _write(run, manifest, outcome, samples)
+    _write(job, outcome, samples)
     return outcome
 
 
@@ -227,12 +244,13 @@ def _calibration(job: Job, layout: Layout, count: int) -> Iterator[Floats]:
         yield np.ascontiguousarray(x, np.float32)
 
 
-def _write(run: Run, manifest: Manifest, outcome: Outcome, samples: list[GoldenSample]) -> None:
-    kept = [s for s in outcome.scores if s.passed]
+def _write(job: Job, outcome: Outcome, samples: list[GoldenSample]) -> None:
+    keep = job.options.keep
+    kept = [s for s in outcome.scores if s.passed and (not keep or s.variant.file in keep)]
     if not kept:
         return
     packed = pack(samples)
-    full = manifest.model_copy(
+    full = job.manifest.model_copy(
         update={
             "variants": tuple(
                 s.variant.model_copy(update={"sha256": _hash(s.data), "size": len(s.data)})
@@ -243,7 +261,7 @@ def _write(run: Run, manifest: Manifest, outcome: Outcome, samples: list[GoldenS
     )
     files = {s.variant.file: s.data for s in kept}
     files["golden.npz"] = packed
-    files |= report.documents(run, full, outcome.reference, outcome.scores, samples)
+    files |= report.documents(job.run, full, outcome.reference, outcome.scores, samples)
     write_bundle(full, files, outcome.out)
 
 
