@@ -48,7 +48,7 @@ def main() -> None:
         subprocess.run([*command, ".", *sys.argv[1:]], check=True)
         weights = {p.name: size(p) for p in packages.iterdir() if p.name not in before}
         total = sum(weights.values())
-        print(f"site-packages: {total / 1e6:.0f} MB ({total / 2**20:.0f} MiB)")
+        print(f"site-packages: {total / 1e6:.1f} MB ({total / 2**20:.1f} MiB)")
         for name in sorted(weights, key=weights.__getitem__, reverse=True)[:8]:
             print(f"  {weights[name] / 1e6:6.1f}  {name}")
         # The first import compiles; the second is what a device sees.
