@@ -151,6 +151,7 @@ def export(run: Run, dataset: Dataset, out: Path, options: Options, progress: Pr
         reference.prepare,
         reference.infer,
     )
+    samples = golden.telling(samples, run.recipe.export.golden.count, reference.predict)
     metrics = _evaluate(run, manifest, feed, progress)
     yardstick = Yardstick(feed, metrics, samples, options.max_drop)
     example = reference.prepare(samples[0].raw).copy()

@@ -9,19 +9,21 @@ import cv2
 import numpy as np
 
 from edgenn.bundle.manifest import ImageInput, Tolerance, Variant, WindowInput
-from edgenn.data import Dataset
+from edgenn.data import Dataset, Recording
 from edgenn.data.feed import Feed
 from edgenn.errors import DataError
 from edgenn.ops.preprocess import place
 from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Recipe
 from edgenn.runtime.golden import GoldenSample
-from edgenn.types import Floats, Image
+from edgenn.types import Floats, Image, Prediction
 
 # How far a variant may differ on another processor than on this one: a factor on what was
 # measured here, and a share of the output's range below which differences mean nothing.
 _SLACK = {"fp32": (4.0, 1e-3), "fp16": (4.0, 1e-2), "int8": (2.0, 2e-2)}
 _AGREEMENT_SLACK = {"fp32": 0.02, "fp16": 0.05, "int8": 0.1}
+# Pictures looked at for each that is taken, when most may show nothing.
+_POOL = 8
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -29,6 +31,8 @@ def choose(
     recipe: Recipe, spec: ImageInput | WindowInput, dataset: Dataset, feed: Feed
 ) -> list[Image | Floats]:
     """Raw inputs for the golden samples, as ``export.golden`` of the recipe says.
+
+    Detectors get more than are needed, for `telling` to choose from.
 
     Args:
         recipe: Says where from and how many.
@@ -44,13 +48,14 @@ def choose(
         DataError: The source is missing or holds too few samples.
     """
     golden = recipe.export.golden
+    wanted = golden.count * (_POOL if recipe.task == "detect" else 1)
     if golden.source == "val":
-        picks = np.linspace(0, len(feed) - 1, min(golden.count, len(feed))).round().astype(int)
+        picks = np.linspace(0, len(feed) - 1, min(wanted, len(feed))).round().astype(int)
         samples = [feed.raw(int(i)) for i in picks]
     elif golden.source == "synthetic":
-        samples = _synthetic(spec, dataset, golden.count, recipe.seed)
+        samples = _synthetic(spec, dataset, wanted, recipe.seed)
     else:
-        samples = _read(expand(golden.source, "export.golden.source"), golden.count)
+        samples = _read(expand(golden.source, "export.golden.source"), golden.count, wanted)
     if isinstance(spec, ImageInput):
         samples = [_shrink(np.asarray(s, np.uint8), spec.size) for s in samples]
     return samples
@@ -82,6 +87,21 @@ def compute(
     return samples
 
 
+def telling(
+    samples: list[GoldenSample], count: int, predict: Callable[[Image | Floats], Prediction]
+) -> list[GoldenSample]:
+    """The samples that say most, in their given order.
+
+    A picture in which a detector finds nothing would not show that a variant
+    finds nothing anywhere, so those with the surest detections are taken.
+    """
+    if len(samples) <= count:
+        return samples
+    best = [max(predict(sample.raw).scores, default=0.0) for sample in samples]
+    order = np.argsort(-np.asarray(best), kind="stable")[:count]
+    return [samples[i] for i in sorted(order)]
+
+
 def tolerance(
     variant: Variant, worst: dict[str, float], agreed: float, samples: list[GoldenSample]
 ) -> Tolerance:
@@ -110,7 +130,7 @@ def _synthetic(
             mixed = np.average(layers, axis=0, weights=(4, 3, 2, 1))
             pictures.append(np.asarray((mixed * 255).clip(0, 255), np.uint8))
         return pictures
-    readings = np.concatenate([getattr(r, "values") for r in dataset.train])  # noqa: B009
+    readings = np.concatenate([r.values for r in dataset.train if isinstance(r, Recording)])
     mean, std = readings.mean(0), readings.std(0)
     time = np.arange(spec.length)[:, None] / spec.rate
     windows: list[Image | Floats] = []
@@ -123,7 +143,7 @@ def _synthetic(
     return windows
 
 
-def _read(path: Path, count: int) -> list[Image | Floats]:
+def _read(path: Path, least: int, count: int) -> list[Image | Floats]:
     found: list[Image | Floats] = []
     if path.is_dir():
         files = sorted(f for f in path.iterdir() if f.suffix.lower() in _PICTURES)
@@ -136,9 +156,9 @@ def _read(path: Path, count: int) -> list[Image | Floats]:
             found = list(arrays["values"][:count].astype(np.float32))
     elif path.is_file():
         found = _frames(path, count)
-    if len(found) < count:
+    if len(found) < least:
         raise DataError(
-            f"export.golden.source: {path} gives {len(found)} samples, {count} are wanted"
+            f"export.golden.source: {path} gives {len(found)} samples, {least} are wanted"
         )
     return found
 

@@ -37,6 +37,7 @@ def documents(
     Only the golden samples are shown as pictures: they are what the recipe
     says may be passed on.
     """
+    kept = {variant.file for variant in manifest.variants}
     facts: dict[str, Any] = {
         "m": manifest,
         "recipe": run.recipe,
@@ -46,7 +47,7 @@ def documents(
         "reference": reference,
         "metric": reference.name,
         "samples": reference.samples,
-        "rows": [row(s) for s in scores],
+        "rows": [{**row(s), "kept": s.variant.file in kept} for s in scores],
         "per_class": _per_class(reference, scores),
         "pictures": _pictures(manifest, samples),
         "charts": _charts(run),

@@ -15,6 +15,7 @@ import yaml
 
 import edgenn
 from edgenn.bundle.store import open_bundle
+from edgenn.runtime.golden import unpack
 
 
 def type_in(*arguments, cwd, code=0):
@@ -84,6 +85,16 @@ def test_bundle_holds_everything_that_a_device_needs(line):
     fp32 = numbers["variants"]["model.fp32.onnx"]
     assert fp32["main"] == pytest.approx(numbers["trained"]["main"], abs=0.02)
     assert max(fp32["max_abs"].values()) < 1e-3
+
+
+def test_golden_samples_show_something(line):
+    task, folder, _ = line
+    bundle = open_bundle(folder / "line.edgenn")
+    model = edgenn.load(folder / "line.edgenn", precision="fp32")
+    samples = unpack(bundle.read("golden.npz"), bundle.manifest, "line")
+    assert len(samples) == 4
+    if task == "detect":
+        assert all(len(model.predict(sample.raw)) for sample in samples)
 
 
 def test_verify_passes_and_info_says_what_it_is(line):
