@@ -30,7 +30,7 @@ class Fragile(nn.Module):
         with torch.no_grad():
             for conv in (self.up, self.down):
                 conv.weight.copy_(torch.eye(3)[..., None, None])
-        self.register_buffer("huge", torch.full((1, 3, 1, 1), 3000.0))
+        self.register_buffer("huge", torch.full((1, 3, 1, 1), 100_000.0))
 
     def forward(self, x):
         lifted = self.up(self.net(x)[..., None, None]) + self.huge
