@@ -251,9 +251,8 @@ def resolve(name: str | Path) -> Path:
     if path.exists():  # no model, which its opening will say
         return path
     known = sorted(p.parent.name for p in builtin_dir().glob("*/*.edgenn"))
-    raise ModelError(
-        f"there is no model at {name}; give a path, or a built-in model: {', '.join(known)}"
-    )
+    builtin_names = f", or a built-in model: {', '.join(known)}" if known else ""
+    raise ModelError(f"there is no model at {name}; give a path{builtin_names}")
 
 
 def _override(manifest: Manifest, given: Mapping[str, float | None]) -> dict[str, Any]:
