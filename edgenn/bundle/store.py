@@ -108,6 +108,30 @@ def write_bundle(manifest: Manifest, files: Mapping[str, bytes], out: Path) -> N
     atomically(out, write)
 
 
+def replace_manifest(path: Path, manifest: Manifest) -> None:
+    """Give a bundle another manifest and leave its other files as they are.
+
+    Args:
+        path: The bundle, a zip or a folder.
+        manifest: Describes the same files.
+
+    Raises:
+        BundleError: It cannot be read or written; it is then as it was before.
+    """
+    if path.is_dir():
+        text = manifest.to_json()
+        atomically(path / MANIFEST, lambda t: _write_text(t, text))
+        return
+    bundle = open_bundle(path)
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name != MANIFEST]
+    write_bundle(manifest, {name: bundle.read(name) for name in names}, path)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
 def atomically(out: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary file beside ``out``, then rename it to ``out``.
 

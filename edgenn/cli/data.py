@@ -75,7 +75,7 @@ def _check(target: Path, layout: str | None, data: Path | None) -> tuple[Report,
     except ModuleNotFoundError as error:
         raise plugins.missing_extra(error, "edgenn data check") from error
 
-    if _is_recipe(target):
+    if is_recipe(target):
         if layout:
             raise UsageError("--format is for a PATH; a recipe says its format itself")
         recipe = load_recipe(target)
@@ -87,7 +87,7 @@ def _check(target: Path, layout: str | None, data: Path | None) -> tuple[Report,
     return check_data(spec, target, show_progress), target.resolve().stem
 
 
-def _is_recipe(path: Path) -> bool:
+def is_recipe(path: Path) -> bool:
     """Whether a file is a recipe, and not the data.yaml of a data set."""
     import yaml
 

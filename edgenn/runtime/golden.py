@@ -195,10 +195,21 @@ def _check(
         return Check(variant, "skipped", reason)
     data = bundle.read(variant.file)  # a changed file is no matter of parity: it raises
     try:
-        model = Model(bundle.manifest, variant, data, threads=threads)
+        model = Model(_as_exported(bundle.manifest), variant, data, threads=threads)
         return _judge(variant, *compare(model, samples))
     except ModelError as error:
         return Check(variant, "fail", str(error))
+
+
+def _as_exported(manifest: Manifest) -> Manifest:
+    """The manifest with the thresholds that the tolerances were measured with.
+
+    ``edgenn eval --write-conf`` changes what a user is shown, not what is computed.
+    """
+    params = {k: v for k, v in manifest.decode.params.items() if k != "class_conf"}
+    return manifest.model_copy(
+        update={"decode": manifest.decode.model_copy(update={"params": params})}
+    )
 
 
 def _judge(variant: Variant, worst: dict[str, float], agreed: float, levels: float) -> Check:

@@ -156,18 +156,32 @@ def load(
         UsageError: The bundle has no such variant.
         MissingExtraError: No installed engine can run it.
     """
+    return Model(*find(path, engine, precision), threads=threads, conf=conf, iou=iou)
+
+
+def find(
+    path: str | Path,
+    engine: EngineName | Literal["auto"] = "auto",
+    precision: Precision | None = None,
+) -> tuple[Manifest, Variant, bytes]:
+    """The file that `load` would run, without loading it.
+
+    Raises:
+        ModelError: The file is missing, damaged, or no model that edgenn wrote.
+        UsageError: The bundle has no such variant.
+        MissingExtraError: No installed engine can run it.
+    """
     path = resolve(path)
-    options: dict[str, Any] = {"threads": threads, "conf": conf, "iou": iou}
     if path.suffix in (".onnx", ".tflite") and path.is_file():
         manifest, variant, data = read_bare(path)
         if engine not in ("auto", variant.engine):
             raise UsageError(f"{path} runs on the {variant.engine} engine, not on {engine}")
         if precision not in (None, variant.precision):
             raise UsageError(f"{path} is {variant.precision}, not {precision}")
-        return Model(manifest, variant, data, **options)
+        return manifest, variant, data
     bundle = open_bundle(path)
     chosen = choose(bundle, engine, precision)
-    return Model(bundle.manifest, chosen, bundle.read(chosen.file), **options)
+    return bundle.manifest, chosen, bundle.read(chosen.file)
 
 
 def choose(
@@ -264,7 +278,10 @@ def _override(manifest: Manifest, given: Mapping[str, float | None]) -> dict[str
             )
         if not 0 <= value <= 1:
             raise UsageError(f"--{key} must lie between 0 and 1, not {value}")
-    return {**manifest.decode.params, **wanted}
+    params = {**manifest.decode.params, **wanted}
+    if "conf" in wanted:
+        params.pop("class_conf", None)  # who names a threshold means it for all classes
+    return params
 
 
 def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant) -> None:

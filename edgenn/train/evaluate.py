@@ -26,6 +26,8 @@ METRIC: dict[Task, str] = {
     "sequence": "macro_f1",
 }
 MAX_DET = 100
+# COCO's sizes of boxes: areas in square pixels of the original frame.
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 
 
 class Truths(Protocol):
@@ -99,6 +101,7 @@ def whole_ranking(decode: Decode) -> Decode:
     if decode.name == "classes":
         return decode
     params = {**decode.params, "conf": EVAL_CONF, "max_det": MAX_DET}
+    params.pop("class_conf", None)
     return decode.model_copy(update={"params": params})
 
 
@@ -135,7 +138,8 @@ def _detection(
         raise DataError("the validation samples hold no boxes; there is nothing to measure on")
     for number, record in enumerate(truths, start=1):
         record["id"] = number
-    precision, recall = _coco(truths, found, len(pairs), len(labels))
+    by_size, recall = _coco(truths, found, len(pairs), len(labels))
+    precision = by_size[..., 0].clip(0)
     there = sorted({int(r["category_id"]) for r in truths})
     return Metrics(
         main=float(precision[:, :, there].mean()),
@@ -145,6 +149,7 @@ def _detection(
             "mAP50": float(precision[0][:, there].mean()),
             "mAP75": float(precision[5][:, there].mean()),
             "recall": float(recall[:, there].mean()),
+            **_by_size(by_size),
         },
         samples=len(pairs),
     )
@@ -153,9 +158,12 @@ def _detection(
 def _coco(
     truths: list[dict[str, Any]], found: list[dict[str, Any]], images: int, classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision (10 overlaps, 101 recalls, C) and recall (10, C), as COCO defines them."""
+    """Precision (10 overlaps, 101 recalls, C, all sizes and each of `SIZES`) and recall (10, C).
+
+    As COCO defines them; precision is -1 for sizes of a class that the truth does not have.
+    """
     if not found:
-        return np.zeros((10, 101, classes)), np.zeros((10, classes))
+        return np.zeros((10, 101, classes, 1)), np.zeros((10, classes))
     from faster_coco_eval import COCO, COCOeval_faster
 
     def quiet(*_: object) -> None: ...
@@ -170,11 +178,21 @@ def _coco(
     )
     judge = COCOeval_faster(truth, truth.loadRes(found), "bbox", print_function=quiet)
     judge.params.maxDets = [MAX_DET]
-    judge.params.areaRng, judge.params.areaRngLbl = [[0, 1e10]], ["all"]
+    judge.params.areaRng = [[0, 1e10], *map(list, SIZES.values())]
+    judge.params.areaRngLbl = ["all", *SIZES]
     judge.evaluate()
     judge.accumulate()
     # Classes that the truth does not have are -1 there.
-    return judge.eval["precision"][..., 0, 0].clip(0), judge.eval["recall"][..., 0, 0].clip(0)
+    return judge.eval["precision"][..., 0], judge.eval["recall"][..., 0, 0].clip(0)
+
+
+def _by_size(precision: NDArray[np.float64]) -> dict[str, float]:
+    """Mean average precision of the sizes that the truth has."""
+    scores = {}
+    for i, name in enumerate(SIZES, start=1):
+        if i < precision.shape[3] and (known := precision[..., i][precision[..., i] >= 0]).size:
+            scores[f"mAP50-95/{name}"] = float(known.mean())
+    return scores
 
 
 def _records(

@@ -39,6 +39,30 @@ def curves(history: Sequence[dict[str, float]], metric: str, path: Path) -> None
     _save(figure, path)
 
 
+def precision_recall(
+    lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]],
+    path: Path,
+) -> None:
+    """Draw precision over recall, and F1 over the confidence threshold.
+
+    Args:
+        lines: Class to scores (falling), precision and recall, each (N,), 0..1.
+        path: PNG to write.
+    """
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name, (scores, precision, recall) in lines.items():
+        left.plot(recall, precision, label=name)
+        right.plot(scores, 2 * precision * recall / np.maximum(precision + recall, 1e-9))
+    left.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    right.set(xlabel="conf", ylabel="F1", xlim=(0, 1), ylim=(0, 1.02))
+    if len(lines) <= 20:
+        left.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
 def confusion(counts: NDArray[np.int64], labels: Sequence[str], path: Path) -> None:
     """Draw (C, C) counts, row: truth, column: prediction; and the same as shares of each row."""
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)

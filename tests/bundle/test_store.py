@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgenn.bundle.store import MAX_MANIFEST, MAX_MEMBERS, atomically, open_bundle, write_bundle
+from edgenn.bundle.store import (
+    MAX_MANIFEST,
+    MAX_MEMBERS,
+    atomically,
+    open_bundle,
+    replace_manifest,
+    write_bundle,
+)
 from edgenn.errors import BundleError, EdgennError, ModelError
 
 
@@ -295,3 +303,20 @@ def test_a_place_that_cannot_be_written_is_named(made, tmp_path):
     with pytest.raises(BundleError, match=r"cannot write .*: Is a directory"):
         write_bundle(made.manifest, {}, tmp_path / "folder.edgenn")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.edgenn"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_another_manifest_leaves_the_files_as_they_are(tiny, tmp_path, folder):
+    path = tmp_path / "x.edgenn"
+    shutil.copy(tiny / "tiny-detect.edgenn", path)
+    if folder:
+        path = tmp_path / "x"
+        with zipfile.ZipFile(tmp_path / "x.edgenn") as archive:
+            archive.extractall(path)
+    old = open_bundle(path)
+    files = {v.file: old.read(v.file) for v in old.manifest.variants}
+    replace_manifest(path, old.manifest.model_copy(update={"name": "other"}))
+    new = open_bundle(path)
+    new.check()
+    assert new.manifest.name == "other"
+    assert {name: new.read(name) for name in files} == files

@@ -154,3 +154,63 @@ def test_api_predicts(line, request):
         assert len(prediction)
     else:
         assert prediction.label == "disc"
+
+
+def test_eval_gives_the_figures_of_the_export(line):
+    _, folder, _ = line
+    manifest = open_bundle(folder / "line.edgenn").manifest
+    for variant in manifest.variants:
+        if variant.precision == "fp16":
+            continue
+        told = ("--engine", variant.engine, "--precision", variant.precision)
+        done = type_in(
+            "eval", "line.edgenn", "--data", "recipe.yaml", "--out", "eval", *told, cwd=folder
+        )
+        numbers = json.loads((folder / "eval" / "eval.json").read_text())
+        assert numbers["file"] == variant.file
+        name = numbers["metric"]
+        assert numbers[name] == pytest.approx(variant.metrics[name], abs=1e-5)
+        assert f"{numbers[name]:.4f}" in done.stdout
+
+
+def test_eval_draws_pictures_and_stores_thresholds_that_help(line):
+    task, folder, _ = line
+    copy = folder / "own.edgenn"
+    copy.write_bytes((folder / "line.edgenn").read_bytes())
+    more = ["--out", "drawn", "--write-conf"]
+    done = type_in(
+        "eval", copy, "--data", "recipe.yaml", *more, cwd=folder, code=0 if task == "detect" else 2
+    )
+    if task != "detect":
+        assert "--write-conf is for detectors" in done.stderr
+        type_in("eval", copy, "--data", "recipe.yaml", "--out", "drawn", cwd=folder)
+        assert cv2.imread(str(folder / "drawn" / "confusion.png")) is not None
+        return
+    for name in ("pr.png", "worst.png"):
+        assert cv2.imread(str(folder / "drawn" / name)) is not None
+    numbers = json.loads((folder / "drawn" / "eval.json").read_text())
+    stored = open_bundle(copy).manifest.decode.params["class_conf"]
+    assert stored == {
+        name: pytest.approx(c["suggested_conf"], abs=1e-4) for name, c in numbers["classes"].items()
+    }
+    type_in("verify", copy, cwd=folder)
+
+    data = Path(yaml.safe_load((folder / "recipe.yaml").read_text())["data"]["path"])
+    again = type_in("eval", copy, "--data", data, "--out", "again", cwd=folder)
+    assert "24 of 144 samples: those for validation" in again.stderr
+    repeated = json.loads((folder / "again" / "eval.json").read_text())
+    del repeated["latency_ms"], numbers["latency_ms"]
+    assert repeated == numbers
+
+    picture = cv2.imread(str(sorted((data / "images" / "val").iterdir())[0]))
+    assert len(edgenn.load(copy, conf=1.0).predict(picture)) == 0
+    assert len(edgenn.load(copy, conf=0.0).predict(picture)) > len(
+        edgenn.load(copy).predict(picture)
+    )
+
+
+def test_eval_says_what_is_wrong_with_the_data(tiny, tmp_path):
+    model = tiny / "tiny-detect.edgenn"
+    done = type_in("eval", model, "--data", "nowhere", cwd=tmp_path, code=5)
+    assert "there is no data at nowhere" in done.stderr
+    assert not list(tmp_path.iterdir())

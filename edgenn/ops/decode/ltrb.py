@@ -12,7 +12,7 @@ N runs over the strides in the given order, each grid row by row.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from edgenn.ops.boxes import nms
 from edgenn.ops.decode import Decoder
 from edgenn.ops.decode._params import parse
 from edgenn.ops.preprocess import Geometry
+from edgenn.plugins import suggestion
 from edgenn.types import Detections, Floats
 
 
@@ -33,6 +34,7 @@ class Params:
     Attributes:
         strides: Net pixels per cell of each grid.
         conf: Boxes below this score are dropped, 0..1.
+        class_conf: Label to its own ``conf``; other classes keep the common one.
         iou: Overlap above which NMS drops the weaker box, 0..1.
         max_det: At most so many boxes per frame.
         candidates: At most so many boxes go into NMS, the best ones; bounded, as NMS
@@ -41,6 +43,7 @@ class Params:
 
     strides: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)] = (8, 16, 32)
     conf: Annotated[float, Field(ge=0, le=1)] = 0.25
+    class_conf: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
     iou: Annotated[float, Field(ge=0, le=1)] = 0.6
     max_det: Annotated[int, Field(gt=0)] = 100
     candidates: Annotated[int, Field(gt=0, le=3000)] = 300
@@ -73,9 +76,7 @@ def build(
     if size is None:
         raise ModelError("the ltrb layout decodes pictures, but the model takes windows")
     points, scales = centers(size, p.strides)
-    # The sigmoid never falls, so the threshold is applied to logits: no exp for the empty cells.
-    conf = min(max(p.conf, 1e-6), 1 - 1e-6)
-    threshold = np.float32(np.log(conf / (1 - conf)))
+    threshold = _thresholds(p, labels)
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         logits, distances = outputs["scores"][0], outputs["boxes"][0]
@@ -102,6 +103,21 @@ def build(
         return Detections(boxes, scores[keep], class_ids[keep].astype(np.int64), labels)
 
     return decode
+
+
+def _thresholds(p: Params, labels: tuple[str, ...]) -> Floats:
+    """(1,) or (C,) logits from which on a cell counts.
+
+    The sigmoid never falls, so no exp is needed for the empty cells.
+    """
+    for name in p.class_conf:
+        if name not in labels:
+            raise ModelError(
+                f"decode.class_conf has no class {name!r}{suggestion(name, list(labels))}"
+            )
+    each = [p.class_conf.get(name, p.conf) for name in labels] if p.class_conf else [p.conf]
+    conf = np.clip(each, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(conf / (1 - conf)), np.float32)
 
 
 def to_boxes(distances: Floats, points: Floats, scales: Floats) -> Floats:

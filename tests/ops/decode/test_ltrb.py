@@ -140,3 +140,18 @@ def test_impossible_parameters_are_refused(params, reason):
     with pytest.raises(ModelError) as caught:
         build(params, LABELS, SIZE)
     assert reason in str(caught.value)
+
+
+def test_a_class_may_have_its_own_threshold():
+    outputs = _outputs(np.random.default_rng(9))
+    base = {"conf": 0.2, "iou": 1.0, "max_det": 1000, "candidates": 3000}
+    found = build({**base, "class_conf": {"b": 0.4}}, LABELS, SIZE)(outputs, None)
+    strict = {row for row in _plain(outputs, 0.4) if row[5] == 1}
+    expected = {row for row in _plain(outputs, 0.2) if row[5] != 1} | strict
+    assert _as_set(found) == expected
+    assert expected < _plain(outputs, 0.2)
+
+
+def test_a_threshold_for_a_class_that_is_not_there_is_refused():
+    with pytest.raises(ModelError, match="no class 'bb'"):
+        build({"class_conf": {"bb": 0.4}}, LABELS, SIZE)

@@ -1,0 +1,200 @@
+"""The whole of ``edgenn eval``: measure a bundle on labelled data, as the device runs it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenn.bundle.manifest import Manifest, Variant
+from edgenn.data import Picture, Progress, Recording
+from edgenn.data.feed import Feed
+from edgenn.data.load import bad_share, drop_short, guess_format, load_dataset, read_raw, refuse_bad
+from edgenn.recipe.schema import Data, Net, Recipe
+from edgenn.runtime.model import Model
+from edgenn.train import matching, pictures
+from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
+from edgenn.train.report import write_text
+from edgenn.types import Detections, Floats, Prediction
+
+_log = logging.getLogger(__name__)
+
+WORST = 12
+Truth = tuple[Floats, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examination:
+    """What was found out.
+
+    Attributes:
+        manifest: Of the model.
+        variant: The file that was run.
+        metrics: Over all samples.
+        predictions: One per sample; detectors with their whole ranking.
+        curves: Detectors only: label to precision and recall at every threshold.
+        feed: The samples.
+        latency_ms: Median and 95th percentile of one inference.
+    """
+
+    manifest: Manifest
+    variant: Variant
+    metrics: Metrics
+    predictions: list[Prediction]
+    curves: dict[str, matching.Curve]
+    feed: Feed
+    latency_ms: tuple[float, float]
+
+    def suggested_conf(self) -> dict[str, float]:
+        """Label to the threshold with the highest F1; without classes that were never found."""
+        best = {name: line.best() for name, line in self.curves.items()}
+        return {name: round(conf, 4) for name, (conf, f1) in best.items() if f1 > 0}
+
+
+def samples_of(
+    manifest: Manifest, data: Path, layout: str | None, progress: Progress
+) -> tuple[Recipe, Sequence[Picture] | Sequence[Recording]]:
+    """Labelled samples of a data set, with the model's labels and channels.
+
+    Where the data itself says what is for validation, only that is taken.
+
+    Raises:
+        DataError: Missing, unreadable, or without the model's labels.
+    """
+    spec = manifest.input
+    settings: dict[str, Any] = {
+        "format": layout or guess_format(data),
+        "path": str(data),
+        "labels": list(manifest.labels),
+    }
+    if spec.kind == "window":
+        settings |= {"channels": list(spec.channels), "rate": spec.rate}
+    recipe = Recipe(name="eval", task=manifest.task, data=Data(**settings), net=Net(family="any"))
+    raw = read_raw(recipe.data, data, progress)
+    if spec.kind == "window":
+        raw = drop_short(raw, spec.length)
+    refuse_bad(raw, recipe.data)
+    bad, total = bad_share(raw)
+    if bad:
+        _log.warning("%d of %d samples are bad and left out", bad, total)
+    samples: Sequence[Any] = raw.recordings if spec.kind == "window" else raw.pictures
+    marked = [sample for sample in samples if sample.split == "val"]
+    if marked and len(marked) < len(samples):
+        _log.info("%d of %d samples: those for validation", len(marked), len(samples))
+    return recipe, marked or samples
+
+
+def samples_of_recipe(
+    recipe: Recipe, progress: Progress
+) -> tuple[Recipe, Sequence[Picture] | Sequence[Recording]]:
+    """The validation samples of a recipe."""
+    return recipe, load_dataset(recipe, None, progress).val
+
+
+def examine(
+    model: tuple[Manifest, Variant, bytes],
+    recipe: Recipe,
+    samples: Sequence[Picture] | Sequence[Recording],
+    threads: int,
+    progress: Progress,
+) -> Examination:
+    """Run a model over samples and measure it.
+
+    Args:
+        model: As `edgenn.runtime.model.find` gives it.
+        recipe: What the samples were read with.
+        samples: With the model's class ids.
+        threads: Worker threads of the engine; 0 lets it choose.
+        progress: Told of every sample.
+
+    Raises:
+        DataError: There is nothing to measure on.
+    """
+    manifest, variant, data = model
+    ranking = manifest.model_copy(update={"decode": whole_ranking(manifest.decode)})
+    runner = Model(ranking, variant, data, threads=threads)
+    feed = Feed(samples, recipe, manifest.input, train=False, keep=False)
+    tick = progress(f"run {variant.file}", len(feed))
+    predictions: list[Prediction] = []
+    times: list[float] = []
+
+    def predict(i: int) -> Prediction:
+        predictions.append(runner.predict(feed.raw(i)))
+        times.append(runner.latency_ms["inference"])
+        tick()
+        return predictions[-1]
+
+    metrics = evaluate(manifest.task, predict, feed, manifest.labels)
+    lines = {}
+    if manifest.task == "detect":
+        found = matching.curves(_detections(predictions), [feed.truth(i) for i in range(len(feed))])
+        lines = {manifest.labels[c]: line for c, line in found.items()}
+    p50, p95 = np.percentile(times, (50, 95)).tolist()
+    return Examination(manifest, variant, metrics, predictions, lines, feed, (p50, p95))
+
+
+def write(exam: Examination, folder: Path) -> list[Path]:
+    """Write eval.json and pictures; returns their paths.
+
+    confusion.png, or for detectors pr.png and worst.png: the pictures with the
+    most boxes that are missed or wrong at the suggested thresholds.
+    """
+    written = [folder / "eval.json"]
+    write_text(written[0], json.dumps(numbers(exam), indent=1) + "\n")
+    if exam.metrics.confusion is not None:
+        written.append(folder / "confusion.png")
+        pictures.confusion(exam.metrics.confusion, exam.manifest.labels, written[-1])
+        return written
+    written += [folder / "pr.png", folder / "worst.png"]
+    lines = {n: (c.scores, c.precision, c.recall) for n, c in exam.curves.items()}
+    pictures.precision_recall(lines, written[1])
+    shown = [sure(f, exam.suggested_conf()) for f in _detections(exam.predictions)]
+    truths = [exam.feed.truth(i) for i in range(len(exam.feed))]
+    order = sorted(range(len(shown)), key=lambda i: (-mistakes(shown[i], *truths[i]), i))
+    tiles = [(np.asarray(exam.feed.raw(i), np.uint8), shown[i], *truths[i]) for i in order[:WORST]]
+    pictures.detections(tiles, written[2])
+    return written
+
+
+def numbers(exam: Examination) -> dict[str, Any]:
+    """All figures, as eval.json has them."""
+    metrics = exam.metrics
+    each: dict[str, dict[str, float]] = {
+        name: {metrics.name: value} for name, value in metrics.per_class.items()
+    }
+    for name, line in exam.curves.items():
+        conf, f1 = line.best()
+        each[name] |= {"best_f1": f1, "suggested_conf": conf}
+    return {
+        "model": exam.manifest.name,
+        "file": exam.variant.file,
+        "samples": metrics.samples,
+        "metric": metrics.name,
+        metrics.name: metrics.main,
+        **metrics.extra,
+        "latency_ms": dict(zip(("p50", "p95"), exam.latency_ms, strict=True)),
+        "classes": each,
+    }
+
+
+def sure(found: Detections, conf: dict[str, float]) -> Detections:
+    """Detections at or above the threshold of their class; 1 where it has none."""
+    least = np.array([conf.get(name, 1.0) for name in found.labels], np.float32)
+    kept = found.scores >= least[found.class_ids]
+    return Detections(found.boxes[kept], found.scores[kept], found.class_ids[kept], found.labels)
+
+
+def mistakes(found: Detections, boxes: Floats, class_ids: NDArray[np.int64]) -> int:
+    """Boxes that are missed, and boxes that are wrong."""
+    right = int(matching.match(found, boxes, class_ids).sum())
+    return len(found) + len(boxes) - 2 * right
+
+
+def _detections(predictions: Sequence[Prediction]) -> list[Detections]:
+    return [p for p in predictions if isinstance(p, Detections)]
