@@ -1,0 +1,95 @@
+"""YOLOX, Ge et al. 2021 (https://arxiv.org/abs/2107.08430), as its export leaves it.
+
+One tensor (1, N, 5 + C): centre x and y in cells from the cell's corner,
+logarithm of width and height in cells, objectness 0..1, and the score of each
+class 0..1. N runs over the strides in the given order, each grid row by row.
+The score of a box is objectness times class score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from edgenn.errors import ModelError
+from edgenn.ops.boxes import nms
+from edgenn.ops.decode import Decoder
+from edgenn.ops.decode._params import parse
+from edgenn.ops.preprocess import Geometry
+from edgenn.types import Detections, Floats
+
+# exp of more than this many cells is no box but a damaged model.
+_MAX_LOG = 8.0
+
+
+@dataclass(frozen=True)
+class Params:
+    """What the manifest may set.
+
+    Attributes:
+        strides: Net pixels per cell of each grid.
+        conf: Boxes below this score are dropped, 0..1.
+        iou: Overlap above which NMS drops the weaker box, 0..1.
+        max_det: At most so many boxes per frame.
+        candidates: At most so many boxes go into NMS, the best ones.
+    """
+
+    strides: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)] = (8, 16, 32)
+    conf: Annotated[float, Field(ge=0, le=1)] = 0.3
+    iou: Annotated[float, Field(ge=0, le=1)] = 0.6
+    max_det: Annotated[int, Field(gt=0)] = 100
+    candidates: Annotated[int, Field(gt=0, le=3000)] = 300
+
+
+def corners(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Top left corners of all cells, (N, 2) x y in cells, and their strides (N, 1)."""
+    points, scales = [], []
+    for stride in strides:
+        y, x = np.mgrid[: size[0] // stride, : size[1] // stride].astype(np.float32)
+        points.append(np.stack([x, y], -1).reshape(-1, 2))
+        scales.append(np.full((x.size, 1), stride, np.float32))
+    return np.concatenate(points), np.concatenate(scales)
+
+
+def build(
+    params: Mapping[str, Any], labels: tuple[str, ...], size: tuple[int, int] | None
+) -> Decoder:
+    """Make the decoder for one input size."""
+    p = parse(Params, params)
+    if size is None:
+        raise ModelError("the yolox layout decodes pictures, but the model takes windows")
+    points, scales = corners(size, p.strides)
+    shape = (len(points), 5 + len(labels))
+
+    def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
+        rows = next(iter(outputs.values()))[0]
+        if rows.shape != shape:
+            raise ModelError(
+                f"the model gives {rows.shape}; the yolox layout of a {size[0]}x{size[1]} input "
+                f"with strides {p.strides} and {len(labels)} labels needs {shape}"
+            )
+        # No class score is above 1, so objectness alone rules most cells out.
+        hopeful = np.flatnonzero(rows[:, 4] >= p.conf)
+        scored = rows[hopeful, 5:] * rows[hopeful, 4:5]
+        cells, class_ids = np.nonzero(scored >= p.conf)
+        best, cells = scored[cells, class_ids], hopeful[cells]
+        if len(best) > p.candidates:
+            # Stable, so that equal scores are cut the same way on every machine.
+            top = np.argsort(-best, kind="stable")[: p.candidates]
+            cells, class_ids, best = cells[top], class_ids[top], best[top]
+        if not len(best):
+            return Detections.empty(labels)
+        middle = (rows[cells, :2] + points[cells]) * scales[cells]
+        half = np.exp(rows[cells, 2:4].clip(max=_MAX_LOG)) * scales[cells] / 2
+        boxes = np.concatenate([middle - half, middle + half], 1)
+        keep = nms(boxes, best, class_ids, p.iou, p.max_det)
+        boxes = boxes[keep]
+        if geometry is not None:
+            boxes = geometry.to_frame(boxes)
+        return Detections(boxes, best[keep], class_ids[keep].astype(np.int64), labels)
+
+    return decode

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from edgenn.errors import ModelError
+from edgenn.ops.decode.yolox import build
+from edgenn.ops.preprocess import Letterbox, geometry
+
+SIZE, STRIDES, LABELS = (64, 96), (8, 16, 32), ("a", "b")
+CELLS = 8 * 12 + 4 * 6 + 2 * 3
+
+
+def _rows(rng: np.random.Generator) -> np.ndarray:
+    places = rng.normal(0.5, 0.3, (CELLS, 2))
+    sides = rng.normal(0.5, 0.4, (CELLS, 2))
+    return np.concatenate([places, sides, rng.random((CELLS, 3))], 1).astype(np.float32)[None]
+
+
+def _plain(rows: np.ndarray, conf: float) -> set[tuple[float, ...]]:
+    """Every box above the threshold, with loops and doubles; no suppression."""
+    found, cell = set(), 0
+    for stride in STRIDES:
+        for row in range(SIZE[0] // stride):
+            for column in range(SIZE[1] // stride):
+                x, y, w, h, there, *classes = (float(v) for v in rows[0, cell])
+                cx, cy = (column + x) * stride, (row + y) * stride
+                w, h = math.exp(w) * stride, math.exp(h) * stride
+                for class_id, score in enumerate(classes):
+                    if there * score >= conf:
+                        box = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+                        found.add((*(round(v, 1) for v in box), round(there * score, 3), class_id))
+                cell += 1
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_decoding_equals_a_plain_loop(seed):
+    rows = _rows(np.random.default_rng(seed))
+    keep_all = {"conf": 0.3, "iou": 1.0, "max_det": 1000, "candidates": 3000}
+    found = build(keep_all, LABELS, SIZE)({"rows": rows}, None)
+    expected = _plain(rows, 0.3)
+    assert len(found) == len(expected) > 30
+    told = np.array(sorted(expected))
+    boxes = np.column_stack([found.boxes, found.scores, found.class_ids])
+    # Nearest partner of each, both ways: rounding may swap neighbours in a sorted list.
+    apart = np.abs(told[:, None] - boxes[None]).max(2)
+    assert apart.min(0).max() < 0.06
+    assert apart.min(1).max() < 0.06
+
+
+def test_boxes_come_back_to_the_frame():
+    rows = np.zeros((1, CELLS, 7), np.float32)
+    rows[0, 0] = (1.0, 1.0, math.log(2), math.log(2), 1.0, 0.9, 0.1)
+    way = geometry((128, 192), Letterbox(SIZE, align="start"))
+    found = build({}, LABELS, SIZE)({"rows": rows}, way)
+    assert found.boxes[0] == pytest.approx([0, 0, 32, 32], abs=1e-3)
+    assert found.name(0) == "a"
+
+
+def test_other_shapes_are_refused():
+    with pytest.raises(ModelError, match="needs"):
+        build({}, LABELS, SIZE)({"rows": np.zeros((1, 7, 7), np.float32)}, None)
