@@ -36,7 +36,7 @@ def test_frames_that_differ_become_a_data_set_to_train_on(teacher, clip, tmp_pat
     assert first.boxes[0] == pytest.approx([16, 16, 32, 32], abs=3)
     assert len(second.boxes) == 2
     assert second.boxes[second.boxes[:, 0].argmax()] == pytest.approx([80, 48, 96, 64], abs=3)
-    rows = list(csv.DictReader((out / "scores.csv").open()))
+    rows = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
     assert len(rows) == 3
     assert all(0.5 <= float(row["score"]) <= 1 for row in rows)
 
