@@ -83,6 +83,11 @@ class Decode(Strict):
     name: str
     params: dict[str, Any] = {}
 
+    def without_class_conf(self) -> Decode:
+        """The same with one threshold for all classes."""
+        params = {key: value for key, value in self.params.items() if key != "class_conf"}
+        return self.model_copy(update={"params": params})
+
 
 class State(Strict):
     """One tensor that a streaming net hands to its next step."""

@@ -119,17 +119,12 @@ def replace_manifest(path: Path, manifest: Manifest) -> None:
         BundleError: It cannot be read or written; it is then as it was before.
     """
     if path.is_dir():
-        text = manifest.to_json()
-        atomically(path / MANIFEST, lambda t: _write_text(t, text))
+        write_text(path / MANIFEST, manifest.to_json())
         return
     bundle = open_bundle(path)
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name != MANIFEST]
     write_bundle(manifest, {name: bundle.read(name) for name in names}, path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def atomically(out: Path, write: Callable[[Path], None]) -> None:
@@ -150,6 +145,15 @@ def atomically(out: Path, write: Callable[[Path], None]) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise BundleError(f"cannot write {out}: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all; see `atomically`."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    atomically(path, write)
 
 
 def refuse_impostor(head: bytes, where: str) -> None:

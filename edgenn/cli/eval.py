@@ -9,6 +9,8 @@ import click
 
 from edgenn import plugins
 from edgenn.bundle.manifest import EngineName, Precision
+from edgenn.cli._options import engine_options
+from edgenn.data import readers
 from edgenn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,25 +26,13 @@ if TYPE_CHECKING:
     metavar="PATH|RECIPE",
     help="Labelled data, or a recipe whose validation samples are taken.",
 )
-@click.option("--format", "layout", help="Layout of the data at PATH; guessed without it.")
 @click.option(
-    "--engine",
-    type=click.Choice(["auto", "onnx", "litert"]),
-    default="auto",
-    show_default=True,
-    help="Engine to run it with.",
+    "--format",
+    "layout",
+    type=click.Choice(plugins.names(readers)),
+    help="Layout of the data at PATH; guessed without it.",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Precision to run.  [int8 where the bundle has it]",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(0),
-    default=0,
-    help="Worker threads of the engine; 0 lets it choose.",
-)
+@engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [NAME-eval]")
 @click.option(
     "--write-conf",
@@ -79,9 +69,7 @@ def command(
     if write_conf:
         _check_writable(bundle, model[0].task)
     if is_recipe(data):
-        recipe, samples = samples_of_recipe(load_recipe(data), show_progress)
-        if recipe.task != model[0].task:
-            raise UsageError(f"{data} is for {recipe.task}, {bundle} for {model[0].task}")
+        recipe, samples = samples_of_recipe(model[0], load_recipe(data), show_progress)
     else:
         recipe, samples = samples_of(model[0], data, layout, show_progress)
     with hushed_stderr():

@@ -52,6 +52,7 @@ def command(
     that loses more than --max-drop stays out of the bundle, and the command
     then exits with 10.
     """
+    from edgenn.cli._options import split_names
     from edgenn.cli._progress import show_progress
     from edgenn.data.load import load_dataset
     from edgenn.export.flow import Options, export
@@ -60,8 +61,8 @@ def command(
     loaded = load_run(run)
     dataset = load_dataset(loaded.recipe, data or loaded.data, show_progress)
     options = Options(
-        formats=_names(formats),
-        keep=_names(keep),
+        formats=split_names(formats),
+        keep=split_names(keep),
         half=half,
         int8=int8,
         opset=opset,
@@ -73,10 +74,6 @@ def command(
     _table(outcome)
     outcome.raise_if_failed()
     click.echo(f"wrote {outcome.out} ({outcome.out.stat().st_size / 1e6:.2f} MB)")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _table(outcome: Outcome) -> None:

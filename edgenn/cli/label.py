@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from edgenn import plugins
+from edgenn.cli._options import split_names
+from edgenn.errors import UsageError
 
 
 @click.command(short_help="Label pictures or a video with a larger detector.")
@@ -60,11 +62,17 @@ def command(
     except ModuleNotFoundError as error:
         raise plugins.missing_extra(error, "edgenn label") from error
 
-    names = tuple(labels.read_text(encoding="utf-8").split("\n")) if labels else ()
     with hushed_stderr():
-        model = load_any(teacher, tuple(n.strip() for n in names if n.strip()), conf=conf)
-    chosen = [name.strip() for name in classes.split(",") if name.strip()]
-    wishes = Wishes(conf, chosen, change, not fast, max_frames)
+        model = load_any(teacher, _lines(labels) if labels else (), conf=conf)
+    wishes = Wishes(conf, split_names(classes), change, not fast, max_frames)
     with open_source(source, kind="image") as frames:
         pictures, boxes = label(frames, model, out, wishes, show_progress("label", 0))  # type: ignore[arg-type]  # of kind image
     click.echo(f"wrote {out}: {pictures} pictures, {boxes} boxes")
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--labels: {path} is no UTF-8 text with a name a line") from error
+    return tuple(line.strip() for line in lines if line.strip())

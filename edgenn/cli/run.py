@@ -17,6 +17,7 @@ import click
 from edgenn import plugins
 from edgenn.bundle.manifest import EngineName, Precision
 from edgenn.cli import _live
+from edgenn.cli._options import engine_options
 from edgenn.cli._quiet import hush_opencv, hushed_stderr
 from edgenn.errors import UsageError
 from edgenn.runtime import sinks
@@ -46,24 +47,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     "--source", metavar="FILE|DIR|URL", help="Video, picture, folder of pictures, stream."
 )
 @click.option("--sensor", metavar="FILE.csv", help="Sensor recording with a header line.")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "onnx", "litert"]),
-    default="auto",
-    show_default=True,
-    help="Inference library to use.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Variant to run.  [int8 where the model has it]",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Threads of the engine.  [it chooses: LiteRT 1, ONNX Runtime all cores]",
-)
+@engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
 @click.option("--out", metavar="FILE.jsonl|-", help="Write one JSON object a line.")

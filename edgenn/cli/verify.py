@@ -8,29 +8,13 @@ from typing import Literal
 import click
 
 from edgenn.bundle.manifest import EngineName, Precision
+from edgenn.cli._options import engine_options
 from edgenn.errors import ParityError
 
 
 @click.command(short_help="Prove that a bundle computes on this machine what was trained.")
 @click.argument("bundle")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "onnx", "litert"]),
-    default="auto",
-    show_default=True,
-    help="Only the variants of this engine.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Only the variants of this precision.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(0),
-    default=0,
-    help="Worker threads of the engine; 0 lets it choose.",
-)
+@engine_options("Only the variants of this engine.", "Only the variants of this precision.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     bundle: str,

@@ -42,6 +42,15 @@ def load_dataset(recipe: Recipe, data: Path | None = None, progress: Progress = 
         RecipeError: A path with a variable that is not set.
     """
     root = expand(recipe.data.path, "data.path") if data is None else data
+    return divide(read_good(recipe, root, progress), recipe, root)
+
+
+def read_good(recipe: Recipe, root: Path, progress: Progress = quiet) -> Raw:
+    """Read data and leave out what is bad, saying so.
+
+    Raises:
+        DataError: Missing, unreadable, or too bad.
+    """
     raw = read_raw(recipe.data, root, progress)
     if recipe.task == "sequence":
         raw = drop_short(raw, recipe.input.window)
@@ -49,7 +58,7 @@ def load_dataset(recipe: Recipe, data: Path | None = None, progress: Progress = 
     bad, total = bad_share(raw)
     if bad:
         _log.warning("%d of %d samples are bad and left out%s", bad, total, _first(raw))
-    return divide(raw, recipe, root)
+    return raw
 
 
 def read_raw(spec: Data, root: Path, progress: Progress = quiet) -> Raw:

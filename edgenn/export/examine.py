@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from edgenn.bundle.manifest import Manifest, Variant
+from edgenn.bundle.store import write_text
 from edgenn.data import Picture, Progress, Recording
 from edgenn.data.feed import Feed
-from edgenn.data.load import bad_share, drop_short, guess_format, load_dataset, read_raw, refuse_bad
-from edgenn.recipe.schema import Data, Net, Recipe
+from edgenn.data.load import guess_format, load_dataset, read_good
+from edgenn.errors import DataError
+from edgenn.recipe.schema import Recipe
 from edgenn.runtime.model import Model
 from edgenn.train import matching, pictures
 from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
-from edgenn.train.report import write_text
 from edgenn.types import Detections, Floats, Prediction
 
 _log = logging.getLogger(__name__)
@@ -65,7 +67,8 @@ def samples_of(
     Where the data itself says what is for validation, only that is taken.
 
     Raises:
-        DataError: Missing, unreadable, or without the model's labels.
+        DataError: Missing, unreadable, without the model's labels, or of a layout that
+            the model's task cannot use.
     """
     spec = manifest.input
     settings: dict[str, Any] = {
@@ -73,16 +76,16 @@ def samples_of(
         "path": str(data),
         "labels": list(manifest.labels),
     }
+    sizes = {}
     if spec.kind == "window":
         settings |= {"channels": list(spec.channels), "rate": spec.rate}
-    recipe = Recipe(name="eval", task=manifest.task, data=Data(**settings), net=Net(family="any"))
-    raw = read_raw(recipe.data, data, progress)
-    if spec.kind == "window":
-        raw = drop_short(raw, spec.length)
-    refuse_bad(raw, recipe.data)
-    bad, total = bad_share(raw)
-    if bad:
-        _log.warning("%d of %d samples are bad and left out", bad, total)
+        sizes = {"input": {"window": spec.length, "stride": spec.stride}}
+    document = {"name": "eval", "task": manifest.task, "data": settings, "net": {"family": "any"}}
+    try:
+        recipe = Recipe.model_validate(document | sizes)
+    except ValidationError as error:
+        raise DataError(f"{data}: {error.errors()[0]['msg']}; name it with --format") from error
+    raw = read_good(recipe, data, progress)
     samples: Sequence[Any] = raw.recordings if spec.kind == "window" else raw.pictures
     marked = [sample for sample in samples if sample.split == "val"]
     if marked and len(marked) < len(samples):
@@ -91,10 +94,22 @@ def samples_of(
 
 
 def samples_of_recipe(
-    recipe: Recipe, progress: Progress
+    manifest: Manifest, recipe: Recipe, progress: Progress
 ) -> tuple[Recipe, Sequence[Picture] | Sequence[Recording]]:
-    """The validation samples of a recipe."""
-    return recipe, load_dataset(recipe, None, progress).val
+    """The validation samples of a recipe for models with the same task and labels.
+
+    Raises:
+        DataError: Missing or unreadable, or for another kind of model.
+    """
+    if recipe.task != manifest.task:
+        raise DataError(f"the recipe is for {recipe.task}, {manifest.name} for {manifest.task}")
+    dataset = load_dataset(recipe, None, progress)
+    if dataset.labels != manifest.labels:
+        raise DataError(
+            f"the recipe's data has the classes {', '.join(dataset.labels)}, "
+            f"{manifest.name} knows {', '.join(manifest.labels)}"
+        )
+    return recipe, dataset.val
 
 
 def examine(
@@ -152,9 +167,9 @@ def write(exam: Examination, folder: Path) -> list[Path]:
         pictures.confusion(exam.metrics.confusion, exam.manifest.labels, written[-1])
         return written
     written += [folder / "pr.png", folder / "worst.png"]
-    lines = {n: (c.scores, c.precision, c.recall) for n, c in exam.curves.items()}
-    pictures.precision_recall(lines, written[1])
-    shown = [sure(f, exam.suggested_conf()) for f in _detections(exam.predictions)]
+    pictures.precision_recall(exam.curves, written[1])
+    conf = exam.suggested_conf()
+    shown = [sure(f, conf) for f in _detections(exam.predictions)]
     truths = [exam.feed.truth(i) for i in range(len(exam.feed))]
     order = sorted(range(len(shown)), key=lambda i: (-mistakes(shown[i], *truths[i]), i))
     tiles = [(np.asarray(exam.feed.raw(i), np.uint8), shown[i], *truths[i]) for i in order[:WORST]]

@@ -206,10 +206,7 @@ def _as_exported(manifest: Manifest) -> Manifest:
 
     ``edgenn eval --write-conf`` changes what a user is shown, not what is computed.
     """
-    params = {k: v for k, v in manifest.decode.params.items() if k != "class_conf"}
-    return manifest.model_copy(
-        update={"decode": manifest.decode.model_copy(update={"params": params})}
-    )
+    return manifest.model_copy(update={"decode": manifest.decode.without_class_conf()})
 
 
 def _judge(variant: Variant, worst: dict[str, float], agreed: float, levels: float) -> Check:

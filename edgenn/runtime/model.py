@@ -278,10 +278,9 @@ def _override(manifest: Manifest, given: Mapping[str, float | None]) -> dict[str
             )
         if not 0 <= value <= 1:
             raise UsageError(f"--{key} must lie between 0 and 1, not {value}")
-    params = {**manifest.decode.params, **wanted}
-    if "conf" in wanted:
-        params.pop("class_conf", None)  # who names a threshold means it for all classes
-    return params
+    # Who names a threshold means it for all classes.
+    own = manifest.decode.without_class_conf() if "conf" in wanted else manifest.decode
+    return {**own.params, **wanted}
 
 
 def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant) -> None:

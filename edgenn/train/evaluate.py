@@ -100,8 +100,7 @@ def whole_ranking(decode: Decode) -> Decode:
     """The same decoder with thresholds as average precision needs them."""
     if decode.name == "classes":
         return decode
-    params = {**decode.params, "conf": EVAL_CONF, "max_det": MAX_DET}
-    params.pop("class_conf", None)
+    params = {**decode.without_class_conf().params, "conf": EVAL_CONF, "max_det": MAX_DET}
     return decode.model_copy(update={"params": params})
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from edgenn.bundle.store import write_text
 from edgenn.errors import EdgennError
 from edgenn.recipe.load import dump_recipe
 from edgenn.train import checkpoint, report, state
@@ -97,7 +98,7 @@ class _Trainer:
         """Train to the end, or until asked to stop; whether it came to the end."""
         session = self.session
         if session.main and not resumed:
-            report.write_text(session.folder / "recipe.yaml", dump_recipe(session.recipe))
+            write_text(session.folder / "recipe.yaml", dump_recipe(session.recipe))
         pin = session.device.type == "cuda"
         loader = train_loader(session.train_feed, session.batches, self._settings.workers, pin=pin)
         with self._bar() as bar:

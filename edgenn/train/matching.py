@@ -33,13 +33,18 @@ class Curve:
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
 
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """(N,) float64: harmonic mean of precision and recall; 0 where both are 0."""
+        return 2 * self.precision * self.recall / np.maximum(self.precision + self.recall, 1e-9)
+
     def best(self) -> tuple[float, float]:
         """Threshold with the highest F1, and that F1; (1, 0) where nothing right is found.
 
         Half way to the next lower score, so that a small difference between two
         engines loses no box.
         """
-        f1 = 2 * self.precision * self.recall / np.maximum(self.precision + self.recall, 1e-9)
+        f1 = self.f1
         if not f1.any():
             return 1.0, 0.0
         at = int(f1.argmax())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edgenn.bundle.store import atomically
+from edgenn.train.matching import Curve
 from edgenn.types import Detections, Floats, Image
 
 # BGR
@@ -39,21 +40,18 @@ def curves(history: Sequence[dict[str, float]], metric: str, path: Path) -> None
     _save(figure, path)
 
 
-def precision_recall(
-    lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]],
-    path: Path,
-) -> None:
+def precision_recall(lines: Mapping[str, Curve], path: Path) -> None:
     """Draw precision over recall, and F1 over the confidence threshold.
 
     Args:
-        lines: Class to scores (falling), precision and recall, each (N,), 0..1.
+        lines: Class to its curve.
         path: PNG to write.
     """
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for name, (scores, precision, recall) in lines.items():
-        left.plot(recall, precision, label=name)
-        right.plot(scores, 2 * precision * recall / np.maximum(precision + recall, 1e-9))
+    for name, line in lines.items():
+        left.plot(line.recall, line.precision, label=name)
+        right.plot(line.scores, line.f1)
     left.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     right.set(xlabel="conf", ylabel="F1", xlim=(0, 1), ylim=(0, 1.02))
     if len(lines) <= 20:

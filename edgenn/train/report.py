@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import edgenn
-from edgenn.bundle.store import atomically
+from edgenn.bundle.store import write_text
 from edgenn.ops.decode.ltrb import Params
 from edgenn.train import build, checkpoint, pictures
 from edgenn.train.checkpoint import BEST, MODEL
@@ -87,12 +87,3 @@ def _draw_detections(session: Session, predictions: Sequence[Prediction]) -> Non
         )
         drawn.append((np.asarray(feed.raw(i), np.uint8), shown, *feed.truth(i)))
     pictures.detections(drawn, session.folder / "detections.png")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    atomically(path, write)

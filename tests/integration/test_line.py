@@ -214,3 +214,16 @@ def test_eval_says_what_is_wrong_with_the_data(tiny, tmp_path):
     done = type_in("eval", model, "--data", "nowhere", cwd=tmp_path, code=5)
     assert "there is no data at nowhere" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_eval_refuses_data_of_another_kind(line, tiny, pictures, tmp_path):
+    (tmp_path / "classes" / "a").mkdir(parents=True)
+    for picture in pictures.iterdir():
+        picture.rename(tmp_path / "classes" / "a" / picture.name)
+    model = tiny / "tiny-detect.edgenn"
+    done = type_in("eval", model, "--data", "classes", cwd=tmp_path, code=5)
+    assert "task detect reads data.format yolo or coco or voc" in done.stderr
+    task, folder, _ = line
+    done = type_in("eval", model, "--data", folder / "recipe.yaml", cwd=tmp_path, code=5)
+    said = "the recipe's data has the classes" if task == "detect" else f"recipe is for {task}"
+    assert said in done.stderr

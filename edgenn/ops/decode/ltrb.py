@@ -19,9 +19,9 @@ import numpy as np
 from pydantic import Field
 
 from edgenn.errors import ModelError
-from edgenn.ops.boxes import nms
 from edgenn.ops.decode import Decoder
 from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.plugins import suggestion
 from edgenn.types import Detections, Floats
@@ -88,19 +88,12 @@ def build(
             )
         cells, class_ids = np.nonzero(logits >= threshold)
         best = logits[cells, class_ids]
-        if len(best) > p.candidates:
-            # Stable, so that equal scores are cut the same way on every machine.
-            top = np.argsort(-best, kind="stable")[: p.candidates]
-            cells, class_ids, best = cells[top], class_ids[top], best[top]
+        cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
         if not len(best):
             return Detections.empty(labels)
         boxes = to_boxes(distances[cells], points[cells], scales[cells])
         scores = np.asarray(1 / (1 + np.exp(-best)), np.float32)
-        keep = nms(boxes, scores, class_ids, p.iou, p.max_det)
-        boxes = boxes[keep]
-        if geometry is not None:
-            boxes = geometry.to_frame(boxes)
-        return Detections(boxes, scores[keep], class_ids[keep].astype(np.int64), labels)
+        return finish((boxes, scores, class_ids), p, labels, geometry)
 
     return decode
 

@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import Field
 
 from edgenn.errors import ModelError
-from edgenn.ops.boxes import nms
 from edgenn.ops.decode import Decoder
 from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -77,19 +77,12 @@ def build(
         scored = rows[hopeful, 5:] * rows[hopeful, 4:5]
         cells, class_ids = np.nonzero(scored >= p.conf)
         best, cells = scored[cells, class_ids], hopeful[cells]
-        if len(best) > p.candidates:
-            # Stable, so that equal scores are cut the same way on every machine.
-            top = np.argsort(-best, kind="stable")[: p.candidates]
-            cells, class_ids, best = cells[top], class_ids[top], best[top]
+        cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
         if not len(best):
             return Detections.empty(labels)
         middle = (rows[cells, :2] + points[cells]) * scales[cells]
         half = np.exp(rows[cells, 2:4].clip(max=_MAX_LOG)) * scales[cells] / 2
         boxes = np.concatenate([middle - half, middle + half], 1)
-        keep = nms(boxes, best, class_ids, p.iou, p.max_det)
-        boxes = boxes[keep]
-        if geometry is not None:
-            boxes = geometry.to_frame(boxes)
-        return Detections(boxes, best[keep], class_ids[keep].astype(np.int64), labels)
+        return finish((boxes, best, class_ids), p, labels, geometry)
 
     return decode

@@ -1,0 +1,47 @@
+"""What several commands ask for in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def engine_options(engine: str, precision: str) -> Callable[[F], F]:
+    """Add ``--engine``, ``--precision`` and ``--threads``.
+
+    Args:
+        engine: Help of the first.
+        precision: Help of the second.
+    """
+    options = (
+        click.option(
+            "--engine",
+            type=click.Choice(["auto", "onnx", "litert"]),
+            default="auto",
+            show_default=True,
+            help=engine,
+        ),
+        click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help=precision),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Threads of the engine.  [it chooses: LiteRT 1, ONNX Runtime all cores]",
+        ),
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def split_names(text: str) -> list[str]:
+    """Names that a user separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
