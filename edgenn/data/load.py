@@ -42,7 +42,30 @@ def load_dataset(recipe: Recipe, data: Path | None = None, progress: Progress = 
         RecipeError: A path with a variable that is not set.
     """
     root = expand(recipe.data.path, "data.path") if data is None else data
-    return divide(read_good(recipe, root, progress), recipe, root)
+    dataset = divide(read_good(recipe, root, progress), recipe, root)
+    for path in recipe.data.more:
+        more = expand(path, "data.more")
+        dataset = _with_more(dataset, read_good(recipe, more, progress), more)
+    return dataset
+
+
+def _with_more(dataset: Dataset, raw: Raw, root: Path) -> Dataset:
+    """Add what was read to the training side.
+
+    Raises:
+        DataError: It has other classes or channels.
+    """
+    if (raw.labels, raw.channels) != (dataset.labels, dataset.channels):
+        raise DataError(
+            f"data.more: {root} has the classes {', '.join(raw.labels)}, but the data has "
+            f"{', '.join(dataset.labels)}; set data.labels to those that both have"
+        )
+    return replace(
+        dataset,
+        train=(*dataset.train, *raw.pictures, *raw.recordings),
+        problems=dataset.problems + raw.problems,
+        sha256=hashlib.sha256((dataset.sha256 + _hash(raw, root)).encode()).hexdigest(),
+    )
 
 
 def read_good(recipe: Recipe, root: Path, progress: Progress = quiet) -> Raw:

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from edgenn.errors import UsageError
 from edgenn.nets import NetSpec
+from edgenn.nets._heads import PRIOR, START
 from edgenn.nets._mobilenet import (
     STAGES,
     STEM,
@@ -34,9 +35,6 @@ TASK = "detect"
 OUTPUTS = ("boxes", "scores")
 DECODER = "ltrb"
 STRIDES = (8, 16, 32)
-PRIOR = 0.01
-# Distances start near this many strides, so that no cell begins with a dead ReLU.
-START = 2.0
 
 
 @dataclass(frozen=True)

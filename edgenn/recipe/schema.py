@@ -47,6 +47,7 @@ class Data(Section):
         description="layout of the data on disk"
     )
     path: str = Field(description="file or folder; ${NAME} is taken from the environment")
+    more: list[str] = Field([], description="further data of the same layout, only ever trained on")
     labels: list[str] = Field(
         [], description="classes to use, in this order; empty means all that the data has"
     )
@@ -120,6 +121,17 @@ class Augment(Section):
     )
 
 
+class Distill(Section):
+    """Learning from another network beside the labels; families that name hints only (csp)."""
+
+    net: Net = Field(description="the teacher, of the same family")
+    weight: float = Field(1.0, ge=0, description="factor on the loss between their features")
+    swap: Share = Field(
+        0.6,
+        description="share of all steps over which the teacher's activation gives way to the net's",
+    )
+
+
 class Train(Section):
     """The optimisation."""
 
@@ -140,6 +152,7 @@ class Train(Section):
     amp: bool = Field(True, description="mixed precision where the device gains from it (CUDA)")
     patience: int = Field(0, ge=0, description="stop after so many epochs without gain; 0: never")
     eval_every: int = Field(1, gt=0, description="epochs between two validations")
+    distill: Distill | None = Field(None, description="learn from a teacher beside the labels")
     workers: int = Field(2, ge=0, description="processes that load data; 0 loads in this one")
 
 

@@ -135,7 +135,13 @@ class _Trainer:
         session = self.session
         step = self._progress.epoch * self._steps + self._progress.batch
         set_rate(session.optimizer, rate(self._settings, step, self._total))
-        loss: Loss = session.loss(session.net(to_device(x, session.device)), target)
+        x = to_device(x, session.device)
+        teacher = session.teacher
+        if teacher is not None:
+            teacher.advance(step / self._total)
+        loss: Loss = session.loss(session.net(x), target)
+        if teacher is not None:
+            loss = teacher.add(loss, x)
         total = loss.total.detach()
         self._check_finite(total)
         session.stepper.zero_grad()

@@ -20,10 +20,12 @@ from edgenn.data import Dataset
 from edgenn.data.feed import Feed, input_spec
 from edgenn.data.load import load_dataset
 from edgenn.errors import DataError, UsageError
+from edgenn.nets import NetSpec
 from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Recipe
 from edgenn.train import build, folder, losses, state
 from edgenn.train.checkpoint import Header, Progress
+from edgenn.train.distill import Teacher
 from edgenn.train.evaluate import METRIC
 from edgenn.train.loader import Batches
 from edgenn.train.optim import Average, make_optimizer
@@ -71,6 +73,7 @@ class Session:
         optimizer: Holds the state.
         stepper: The optimiser as the accelerator wraps it.
         loss: What to minimise.
+        teacher: Whom to learn from beside the labels, if anybody.
         batches: Order of the samples.
         judge: Measures a network.
         summary: Size of the network.
@@ -89,6 +92,7 @@ class Session:
     optimizer: torch.optim.Optimizer
     stepper: Any
     loss: nn.Module
+    teacher: Teacher | None
     batches: Batches
     judge: Judge
     summary: Summary
@@ -176,6 +180,8 @@ def prepare(job: Job) -> Session:
         optimizer=optimizer,
         stepper=stepper,
         loss=_loss(recipe, dataset, spec).to(accelerator.device),
+        # After the average was copied, which is measured with the activation it ends with.
+        teacher=_teacher(recipe, net, build.net_spec(spec, dataset.labels), accelerator.device),
         batches=Batches(
             len(feeds[0]),
             recipe.train.batch,
@@ -230,6 +236,14 @@ def _loss(recipe: Recipe, dataset: Dataset, spec: ImageInput | WindowInput) -> n
     if settings.class_balance:
         weights = losses.class_weights(_counts(dataset), settings.class_balance)
     return losses.CrossEntropy(settings.label_smoothing, weights)
+
+
+def _teacher(recipe: Recipe, net: nn.Module, spec: NetSpec, device: torch.device) -> Teacher | None:
+    if recipe.train.distill is None:
+        return None
+    teacher = Teacher(recipe.train.distill, net, spec)
+    teacher.to(device)
+    return teacher
 
 
 def _counts(dataset: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:

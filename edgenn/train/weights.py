@@ -41,18 +41,20 @@ def load_weights(net: nn.Module, path: Path) -> Loaded:
     Args:
         net: The network.
         path: A checkpoint of any earlier run (.safetensors), or a state
-            dictionary of torch (.pth, .pt) with the keys of a backbone
-            (``features.N...``). The latter is read without running any code of it.
+            dictionary of torch (.pth, .pt) with the keys of the network or of its
+            backbone (``features.N...``). The latter is read without running any code of it.
 
     Raises:
         ModelError: Missing, unreadable, or nothing of it fits.
     """
+    own = net.state_dict()
     if path.suffix == ".safetensors":
         _, tensors = checkpoint.read(path)
         given = checkpoint.under(checkpoint.MODEL, tensors)
     else:
-        given = checkpoint.prefixed("backbone.", _state_dict(path))
-    own = net.state_dict()
+        given = _state_dict(path)
+        if not own.keys() & given.keys():
+            given = checkpoint.prefixed("backbone.", given)
     fitting = {n: t for n, t in given.items() if n in own and own[n].shape == t.shape}
     if not any(t.ndim > 1 for t in fitting.values()):
         raise ModelError(

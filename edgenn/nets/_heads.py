@@ -1,0 +1,41 @@
+"""Last convolutions of detectors, and how they start."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Rare positives do not drown the start of training: focal loss, Lin et al. 2017
+# (https://arxiv.org/abs/1708.02002).
+PRIOR = 0.01
+# Distances start near this many strides, so that no cell begins with a dead ReLU.
+START = 2.0
+
+
+class Outputs(nn.Module):
+    """Class logits and box distances of one level.
+
+    Distances to four edges per cell: FCOS, Tian et al. 2019 (https://arxiv.org/abs/1904.01355).
+    The two stay apart to the end, so that they never share a quantisation scale.
+    """
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.scores, self.distances = nn.Conv2d(width, classes, 1), nn.Conv2d(width, 4, 1)
+        for conv, start in (
+            (self.scores, -math.log((1 - PRIOR) / PRIOR)),
+            (self.distances, START),
+        ):
+            assert conv.bias is not None
+            nn.init.normal_(conv.weight, std=0.01)
+            nn.init.constant_(conv.bias, start)
+
+    def forward(self, what: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, H, W) twice to distances (B, H*W, 4), at least 0, and logits (B, H*W, K).
+
+        Both come row by row; distances are in strides.
+        """
+        distances = functional.relu(self.distances(where))
+        return distances.flatten(2).transpose(1, 2), self.scores(what).flatten(2).transpose(1, 2)
