@@ -2,7 +2,6 @@
 
 - pyramid: Lin et al. 2017 (https://arxiv.org/abs/1612.03144), with depthwise smoothing
 - four distances per cell: FCOS, Tian et al. 2019 (https://arxiv.org/abs/1904.01355)
-- prior of rare positives: focal loss, Lin et al. 2017 (https://arxiv.org/abs/1708.02002)
 
 Sizes ``mbv2`` and ``mbv2l`` have the backbone of MobileNetV2 1.0: give its
 ImageNet checkpoint as ``net.weights``.
@@ -10,17 +9,14 @@ ImageNet checkpoint as ``net.weights``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from edgenn.errors import UsageError
 from edgenn.nets import NetSpec
-from edgenn.nets._heads import PRIOR, START
+from edgenn.nets._detect import STRIDES, Outputs, check_sides, double, join
 from edgenn.nets._mobilenet import (
     STAGES,
     STEM,
@@ -34,7 +30,6 @@ from edgenn.nets._mobilenet import (
 TASK = "detect"
 OUTPUTS = ("boxes", "scores")
 DECODER = "ltrb"
-STRIDES = (8, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -98,8 +93,7 @@ class Pyramid(nn.Module):
         """One (B, C, H, W) per level to one of equal width per level."""
         levels = [layer(f) for layer, f in zip(self.lateral, features, strict=True)]
         for i in range(len(levels) - 1, 0, -1):
-            up = functional.interpolate(levels[i], scale_factor=2.0, mode="nearest")
-            levels[i - 1] = levels[i - 1] + up
+            levels[i - 1] = levels[i - 1] + double(levels[i])
         return [layer(level) for layer, level in zip(self.smooth, levels, strict=True)]
 
 
@@ -114,25 +108,19 @@ class Head(nn.Module):
         super().__init__()
         width = config.neck
 
-        def branch(outputs: int) -> nn.Sequential:
-            layers = [separable(width, width, config.kernel) for _ in range(config.depth)]
-            return nn.Sequential(*layers, nn.Conv2d(width, outputs, 1))
+        def branch() -> nn.Sequential:
+            return nn.Sequential(
+                *(separable(width, width, config.kernel) for _ in range(config.depth))
+            )
 
-        self.what, self.where = branch(classes), branch(4)
+        self.what, self.where = branch(), branch()
         init_convs(self)
-        for module, start in (
-            (self.what[-1], -math.log((1 - PRIOR) / PRIOR)),
-            (self.where[-1], START),
-        ):
-            assert isinstance(module, nn.Conv2d)
-            assert module.bias is not None
-            nn.init.normal_(module.weight, std=0.01)
-            nn.init.constant_(module.bias, start)
+        self.outputs = Outputs(width, classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W) to distances (B, H*W, 4) and logits (B, H*W, classes)."""
-        distances = functional.relu(self.where(x))
-        return distances.flatten(2).transpose(1, 2), self.what(x).flatten(2).transpose(1, 2)
+        pair: tuple[Tensor, Tensor] = self.outputs(self.what(x), self.where(x))
+        return pair
 
 
 class Detector(nn.Module):
@@ -161,10 +149,7 @@ class Detector(nn.Module):
         features = self.backbone(x)
         if self.coarse is not None:
             features.append(self.coarse(features[-1]))
-        levels = self.pyramid(features[-3:])
-        pairs = [head(level) for head, level in zip(self.heads, levels, strict=True)]
-        boxes, scores = zip(*pairs, strict=True)
-        return torch.cat(boxes, 1), torch.cat(scores, 1)
+        return join(self.heads, self.pyramid(features[-3:]))
 
 
 def build(config: Config, spec: NetSpec) -> nn.Module:
@@ -174,10 +159,7 @@ def build(config: Config, spec: NetSpec) -> nn.Module:
         UsageError: The data is not pictures of a multiple of 32 pixels, or the
             stages do not give the strides that the head needs.
     """
-    if spec.size is None or any(side % STRIDES[-1] for side in spec.size):
-        raise UsageError(
-            f"net.family anchorfree takes pictures whose sides are multiples of {STRIDES[-1]}"
-        )
+    check_sides("anchorfree", spec)
     return Detector(config, spec.classes)
 
 

@@ -139,6 +139,11 @@ class Train(Section):
     batch: int = Field(32, gt=0, description="samples per step and process")
     lr: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     backbone_lr: float = Field(1.0, ge=0, description="factor on lr for pretrained layers")
+    freeze_norm: bool = Field(
+        False,
+        description="pretrained normalisations keep their statistics; for weights whose "
+        "statistics small batches cannot give, and for hints of a teacher",
+    )
     weight_decay: float = Field(0.01, ge=0)
     warmup: Share = Field(0.05, description="share of all steps with a rising learning rate")
     clip: float = Field(5.0, ge=0, description="largest gradient norm; 0 switches it off")

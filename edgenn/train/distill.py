@@ -5,7 +5,7 @@ Hints: FitNets, Romero et al. 2015 (https://arxiv.org/abs/1412.6550).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class Teacher:
         settings: The recipe's section.
         net: The network that learns.
         spec: What the data fixes.
+        device: Where the teacher is to work.
 
     Raises:
         RecipeError: The family names no hints, or the two networks differ in width.
@@ -35,15 +36,18 @@ class Teacher:
         ModelError: The teacher's weights cannot be used.
     """
 
-    def __init__(self, settings: Distill, net: nn.Module, spec: NetSpec) -> None:
+    def __init__(
+        self, settings: Distill, net: nn.Module, spec: NetSpec, device: torch.device
+    ) -> None:
         self._settings = settings
         # Its fresh weights must not move the randomness of the training.
         with torch.random.fork_rng(devices=[]):
             self.net = build.build_net(settings.net, spec)
         load_weights(self.net, expand(settings.net.weights, "train.distill.net.weights"))
-        self.net.eval().requires_grad_(False)
+        self.net.eval().requires_grad_(False).to(device)
         pairs = [_hints(settings, n) for n in (net, self.net)]
-        if [_width(m) for m in pairs[0]] != [_width(m) for m in pairs[1]]:
+        widths = [[m.num_features for m in modules] for modules in pairs]
+        if widths[0] != widths[1]:
             raise RecipeError(
                 "train.distill.net: teacher and net must have the same widths; "
                 "choose one size for both"
@@ -53,10 +57,6 @@ class Teacher:
         theirs = [m for m in self.net.modules() if isinstance(m, Blend)]
         for blend, other in zip(self._blends, theirs, strict=True):
             blend.before = other.name
-
-    def to(self, device: torch.device) -> None:
-        """Move the teacher."""
-        self.net.to(device)
 
     def advance(self, position: float) -> None:
         """Set the activations of the net for a position in the training, 0..1."""
@@ -91,7 +91,7 @@ class _Heard:
         for i, module in enumerate(modules):
             module.register_forward_hook(self._listener(i))
 
-    def _listener(self, i: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - torch's hook
+    def _listener(self, i: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def listen(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             del module, inputs
             self._outputs[i] = output
@@ -111,7 +111,3 @@ def _hints(settings: Distill, net: nn.Module) -> list[nn.BatchNorm2d]:
         )
     found: list[nn.BatchNorm2d] = family.hints(net)
     return found
-
-
-def _width(module: nn.BatchNorm2d) -> int:
-    return module.num_features

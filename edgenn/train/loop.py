@@ -27,6 +27,7 @@ from edgenn.train.optim import rate, set_rate
 from edgenn.train.predict import to_device
 from edgenn.train.setup import Job, Session, prepare
 from edgenn.train.stop import StopRequest
+from edgenn.train.weights import freeze_norms
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +120,8 @@ class _Trainer:
         progress, batches = self._progress, self.session.batches
         batches.epoch, batches.skip = progress.epoch, progress.batch
         self.session.net.train()
+        if self._settings.freeze_norm:
+            freeze_norms(self.session.plain, frozenset(progress.pretrained))
         for x, target in loader:
             for name, value in self._step(x, target).items():
                 progress.sums[name] = progress.sums.get(name, 0.0) + value

@@ -20,7 +20,6 @@ from edgenn.data import Dataset
 from edgenn.data.feed import Feed, input_spec
 from edgenn.data.load import load_dataset
 from edgenn.errors import DataError, UsageError
-from edgenn.nets import NetSpec
 from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Recipe
 from edgenn.train import build, folder, losses, state
@@ -137,7 +136,8 @@ def prepare(job: Job) -> Session:
     if not len(feeds[1]):
         raise DataError("there are no validation samples; set data.split.val, or add data")
     torch.manual_seed(recipe.seed)
-    net = build.build_net(recipe.net, build.net_spec(spec, dataset.labels))
+    net_spec = build.net_spec(spec, dataset.labels)
+    net = build.build_net(recipe.net, net_spec)
     summary = summarize(net, spec)
     if main:
         _log.info("%s %s: %s", recipe.net.family, recipe.net.size, summary)
@@ -168,6 +168,9 @@ def prepare(job: Job) -> Session:
     wrapped, stepper = accelerator.prepare(net, optimizer)
     # Processes must not all drop the same features.
     torch.manual_seed(recipe.seed + accelerator.process_index)
+    # After the average was copied, which is measured with the activation it ends with.
+    distill = recipe.train.distill
+    teacher = Teacher(distill, net, net_spec, accelerator.device) if distill else None
     session = Session(
         accelerator=accelerator,
         folder=where,
@@ -180,8 +183,7 @@ def prepare(job: Job) -> Session:
         optimizer=optimizer,
         stepper=stepper,
         loss=_loss(recipe, dataset, spec).to(accelerator.device),
-        # After the average was copied, which is measured with the activation it ends with.
-        teacher=_teacher(recipe, net, build.net_spec(spec, dataset.labels), accelerator.device),
+        teacher=teacher,
         batches=Batches(
             len(feeds[0]),
             recipe.train.batch,
@@ -236,14 +238,6 @@ def _loss(recipe: Recipe, dataset: Dataset, spec: ImageInput | WindowInput) -> n
     if settings.class_balance:
         weights = losses.class_weights(_counts(dataset), settings.class_balance)
     return losses.CrossEntropy(settings.label_smoothing, weights)
-
-
-def _teacher(recipe: Recipe, net: nn.Module, spec: NetSpec, device: torch.device) -> Teacher | None:
-    if recipe.train.distill is None:
-        return None
-    teacher = Teacher(recipe.train.distill, net, spec)
-    teacher.to(device)
-    return teacher
 
 
 def _counts(dataset: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,20 @@ def load_weights(net: nn.Module, path: Path) -> Loaded:
     net.load_state_dict(fitting, strict=False)
     other = tuple(n for n in given if n in own and n not in fitting)
     return Loaded(frozenset(fitting), other, len(given))
+
+
+def freeze_norms(net: nn.Module, loaded: Collection[str]) -> None:
+    """Let normalisations whose statistics were loaded use them, in training too.
+
+    To be called whenever ``net.train()`` was.
+
+    Args:
+        net: The network.
+        loaded: Names of tensors that were loaded.
+    """
+    for name, module in net.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and f"{name}.running_mean" in loaded:
+            module.eval()
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:

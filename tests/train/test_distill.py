@@ -16,6 +16,7 @@ from edgenn.train.distill import Teacher
 from edgenn.train.losses import Loss
 
 SPEC = NetSpec(1, (64, 64))
+CPU = torch.device("cpu")
 SILU = {"activation": "silu"}
 
 
@@ -28,7 +29,7 @@ def _taught(tmp_path: Path, size: str = "n") -> tuple[nn.Module, Teacher]:
     if size == "n":
         net.load_state_dict(theirs.state_dict())
     teaching = Net(family="csp", size="n", weights=str(path), options=SILU)
-    return net.eval(), Teacher(Distill(net=teaching, swap=0.5), net, SPEC)
+    return net.eval(), Teacher(Distill(net=teaching, swap=0.5), net, SPEC, CPU)
 
 
 def test_blend_goes_from_one_activation_to_the_other() -> None:
@@ -74,4 +75,4 @@ def test_refuses_a_family_without_hints(tmp_path: Path) -> None:
     torch.save(net.state_dict(), path)
     teaching = Net(family="anchorfree", size="n", weights=str(path))
     with pytest.raises(RecipeError, match="names no hints"):
-        Teacher(Distill(net=teaching), net, SPEC)
+        Teacher(Distill(net=teaching), net, SPEC, CPU)

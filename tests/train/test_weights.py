@@ -14,7 +14,7 @@ from edgenn.train import checkpoint
 from edgenn.train.build import build_net
 from edgenn.train.checkpoint import Header, Progress
 from edgenn.train.run import load_run
-from edgenn.train.weights import load_weights
+from edgenn.train.weights import freeze_norms, load_weights
 
 RECIPE = Recipe.model_validate(
     {
@@ -147,3 +147,15 @@ def test_weights_that_do_not_fit_their_recipe_are_refused(tmp_path):
     checkpoint.save(tmp_path / checkpoint.BEST, header(), wrong)
     with pytest.raises(ModelError, match="does not fit the network"):
         load_run(tmp_path)
+
+
+def test_frozen_normalisations_keep_loaded_statistics_and_fresh_ones_learn():
+    net = net_of(3)
+    norms = {n: m for n, m in net.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    held, *others = norms
+    net.train()
+    freeze_norms(net, {f"{held}.running_mean"})
+    before = {n: m.running_mean.clone() for n, m in norms.items()}
+    net(torch.rand(4, 3, 64, 64))
+    assert torch.equal(norms[held].running_mean, before[held])
+    assert all(not torch.equal(norms[n].running_mean, before[n]) for n in others)

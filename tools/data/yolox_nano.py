@@ -1,14 +1,18 @@
 """COCO weights of YOLOX-Nano for the network csp s: ``.cache/yolox_nano.pth``.
 
+Beside it ``yolox_nano_stem4.pth`` and ``yolox_nano_stem3.pth``: the same with a
+smaller first convolution, fitted to give nearly what the large one gives.
+
     python tools/data/yolox_nano.py FOLDER/yolox_nano.onnx PICTURES
 
 PICTURES is a folder of any photos; a hundred of them give the normalisations
 the statistics that training goes on from.
 
 Apache-2.0, https://github.com/Megvii-BaseDetection/YOLOX, release 0.1.1. That
-net is csp s with SiLU; only its last convolutions have no counterpart there.
-Its ONNX file has the convolutions in the order in which they run, each joined
-with its normalisation. The joined bias goes to the normalisation that is here.
+net is csp s with SiLU and a first convolution of side 6; only its last
+convolutions have no counterpart there. Its ONNX file has the convolutions in
+the order in which they run, each joined with its normalisation. The joined bias
+goes to the normalisation that is here.
 """
 
 from __future__ import annotations
@@ -22,12 +26,13 @@ import torch
 from _wheel import CACHE
 from onnx import numpy_helper
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgenn.data.images import SUFFIXES, read
 from edgenn.nets import NetSpec, csp
 
 SIZE = (320, 320)
-OUT = CACHE / "yolox_nano.pth"
+STEM = "backbone.stem"
 
 
 def convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
@@ -95,6 +100,24 @@ def rebuild(blocks: list[csp.Conv], net: nn.Module, pictures: Tensor) -> None:
             norm.bias.add_(mean)
 
 
+def fitted(net: csp.Detector, pictures: Tensor, kernel: int) -> dict[str, Tensor]:
+    """A smaller first convolution: least squares over many places of the pictures."""
+    wide = net.backbone.stem[0]
+    with torch.no_grad():
+        wanted = wide(pictures).permute(0, 2, 3, 1).flatten(0, 2)
+    seen = functional.unfold(pictures, kernel, padding=(kernel - 1) // 2, stride=2)
+    seen = seen.permute(0, 2, 1).flatten(0, 1)
+    some = torch.randperm(len(seen), generator=torch.Generator().manual_seed(0))[:200_000]
+    # A constant beside the pixels takes up the difference of the means.
+    rows = functional.pad(seen[some], (0, 1), value=1.0).double()
+    solved = torch.linalg.lstsq(rows, wanted[some].double()).solution.float()
+    missed = (rows.float() @ solved - wanted[some]).var(0) / wanted[some].var(0)
+    print(f"first convolution of side {kernel}: {missed.mean():.3f} of the variance is lost")
+    weight = solved[:-1].T.reshape(-1, 3, kernel, kernel)
+    mean = net.backbone.stem[1].running_mean
+    return {f"{STEM}.0.weight": weight.contiguous(), f"{STEM}.1.running_mean": mean - solved[-1]}
+
+
 def batch(folder: Path, count: int = 100) -> Tensor:
     """Photos of a folder, (N, 3, H, W) RGB, 0..1."""
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)[:count]
@@ -106,7 +129,7 @@ def batch(folder: Path, count: int = 100) -> Tensor:
 
 def main(model: Path, pictures: Path) -> None:
     """Write the file."""
-    net = csp.build(csp.Config(16, activation="silu"), NetSpec(1, SIZE))
+    net = csp.build(csp.Config(16, kernel=6, activation="silu"), NetSpec(1, SIZE))
     blocks, given = in_order(net), convolutions(model)
     if len(blocks) != len(given):
         raise SystemExit(
@@ -115,12 +138,22 @@ def main(model: Path, pictures: Path) -> None:
     given[0] = (stem(given[0][0]), given[0][1])
     for block, (weight, bias) in zip(blocks, given, strict=True):
         fill(block, weight, bias)
-    rebuild(blocks, net, batch(pictures))
-    OUT.parent.mkdir(exist_ok=True)
-    temporary = OUT.with_suffix(".tmp")
-    torch.save({k: v for k, v in net.state_dict().items() if ".outputs." not in k}, temporary)
-    temporary.rename(OUT)
-    print(OUT)
+    photos = batch(pictures)
+    rebuild(blocks, net, photos)
+    CACHE.mkdir(exist_ok=True)
+    weights = {k: v for k, v in net.state_dict().items() if ".outputs." not in k}
+    save(weights, "yolox_nano")
+    for kernel in (4, 3):
+        save({**weights, **fitted(net, photos, kernel)}, f"yolox_nano_stem{kernel}")
+
+
+def save(weights: dict[str, Tensor], name: str) -> None:
+    """Write one file of weights."""
+    out = CACHE / f"{name}.pth"
+    temporary = out.with_suffix(".tmp")
+    torch.save(weights, temporary)
+    temporary.rename(out)
+    print(out)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
-"""Last convolutions of detectors, and how they start."""
+"""What the detectors of all families share: levels, the last layers, the rows of the outputs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgenn.errors import UsageError
+from edgenn.nets import NetSpec
+
+# Pixels per cell of the levels, in the order of the outputs' rows.
+STRIDES = (8, 16, 32)
 # Rare positives do not drown the start of training: focal loss, Lin et al. 2017
 # (https://arxiv.org/abs/1708.02002).
 PRIOR = 0.01
@@ -39,3 +46,26 @@ class Outputs(nn.Module):
         """
         distances = functional.relu(self.distances(where))
         return distances.flatten(2).transpose(1, 2), self.scores(what).flatten(2).transpose(1, 2)
+
+
+def double(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, C, 2H, 2W), each value four times."""
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def join(heads: Iterable[nn.Module], levels: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Distances (B, N, 4) and logits (B, N, K) of all levels' cells, one level after another."""
+    boxes, scores = zip(*(head(x) for head, x in zip(heads, levels, strict=True)), strict=True)
+    return torch.cat(boxes, 1), torch.cat(scores, 1)
+
+
+def check_sides(family: str, spec: NetSpec) -> None:
+    """Refuse what the levels do not divide.
+
+    Raises:
+        UsageError: The data is not pictures of a multiple of 32 pixels.
+    """
+    if spec.size is None or any(side % STRIDES[-1] for side in spec.size):
+        raise UsageError(
+            f"net.family {family} takes pictures whose sides are multiples of {STRIDES[-1]}"
+        )
