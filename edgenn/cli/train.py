@@ -33,6 +33,10 @@ class RecipeHelp(click.Command):
 @click.option("--epochs", type=int, help="Same as --set train.epochs=N.")
 @click.option("--batch", type=int, help="Same as --set train.batch=N.")
 @click.option("--imgsz", type=int, help="Same as --set input.imgsz=N.")
+@click.option(
+    "--weights",
+    help="Checkpoint to start from, of any run or backbone; same as --set net.weights=FILE.",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[the best there is]")
 @click.option("--resume", is_flag=True, help="Continue the last run of that name.")
 @click.option(
@@ -56,6 +60,7 @@ def command(
     epochs: int | None,
     batch: int | None,
     imgsz: int | None,
+    weights: str | None,
     device: str | None,
     resume: bool,
     settings: tuple[str, ...],
@@ -69,7 +74,12 @@ def command(
     summary.json. Ctrl-C leaves a checkpoint that --resume continues to the same
     result. For several GPUs or hosts: accelerate launch -m edgenn train RECIPE.
     """
-    short = {"train.epochs": epochs, "train.batch": batch, "input.imgsz": imgsz}
+    short = {
+        "train.epochs": epochs,
+        "train.batch": batch,
+        "input.imgsz": imgsz,
+        "net.weights": weights,
+    }
     overrides = [f"{key}={value}" for key, value in short.items() if value is not None]
     try:
         from edgenn.recipe.load import load_recipe

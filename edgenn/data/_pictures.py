@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgenn.bundle.manifest import ImageInput
 from edgenn.data import Picture
 from edgenn.data._sample import Sample
-from edgenn.data.augment import Boxed, hsv, mosaic, warp
+from edgenn.data.augment import Boxed, hsv, mixup, mosaic, warp
 from edgenn.data.images import read
 from edgenn.ops.preprocess import ImagePreprocessor, Letterbox, geometry, place
 from edgenn.recipe.schema import Recipe
@@ -28,6 +28,8 @@ CACHE_BYTES = 1 << 30
 # Training pictures are kept at this multiple of the net's size, so that zooming in stays sharp.
 _DETAIL = 1.5
 _GREY = 114
+# A mosaic is so many times as wide as what is shown of it, so that things keep their size.
+_MOSAIC = 2
 
 # A picture at the size that it is kept in, and its height and width in the file.
 _Small = tuple[Image, tuple[int, int]]
@@ -41,7 +43,9 @@ class Pictures:
     ) -> None:
         self._pictures, self._train = pictures, train
         self._augment, self._seed = recipe.augment, recipe.seed
-        self._mosaic = recipe.augment.mosaic if recipe.task == "detect" else 0.0
+        joins = recipe.task == "detect"
+        self._mosaic = recipe.augment.mosaic if joins else 0.0
+        self._mixup = recipe.augment.mixup if joins else 0.0
         self._plain_from = recipe.train.epochs - recipe.augment.last_epochs_plain
         self._spec = spec
         self._restart()
@@ -105,14 +109,19 @@ class Pictures:
     def _train_sample(self, i: int, epoch: int) -> Sample:
         rng = np.random.default_rng([self._seed, epoch, i])
         plain = epoch >= self._plain_from
-        boxed = self._boxed(i)
+        boxed, times = self._boxed(i), 1.0
         if not plain and rng.random() < self._mosaic:
             others = [self._boxed(int(k)) for k in rng.integers(len(self), size=3)]
-            size = tuple(round(side * _DETAIL) for side in self._prepare.placing.size)
-            boxed = mosaic([boxed, *others], (size[0], size[1]), rng)
+            height, width = self._prepare.placing.size
+            boxed = mosaic([boxed, *others], (height * _MOSAIC, width * _MOSAIC), rng)
+            times = _MOSAIC
+        if not plain and rng.random() < self._mixup:
+            boxed = mixup(boxed, self._boxed(int(rng.integers(len(self)))), rng)
         # Colours change first, so that what comes into view from outside is as grey as padding.
         boxed = (hsv(boxed[0], self._augment.hsv, rng), *boxed[1:])
-        image, boxes, class_ids = warp(boxed, self._augment, rng, zoom=not plain, pad=self._pad())
+        image, boxes, class_ids = warp(
+            boxed, self._augment, rng, zoom=not plain, pad=self._pad(), times=times
+        )
         x, mapping = self._prepare(image)
         boxes = mapping.to_net(boxes)
         if len(boxes):

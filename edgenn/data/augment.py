@@ -16,12 +16,14 @@ from edgenn.recipe.schema import Augment
 from edgenn.types import Floats, Image
 
 # A box of which less than this share remains in the picture is dropped.
-VISIBLE = 0.3
+VISIBLE = 0.15
 Boxed = tuple[Image, Floats, NDArray[np.int64]]
 Generator = np.random.Generator
 
 
-def warp(sample: Boxed, augment: Augment, rng: Generator, *, zoom: bool, pad: int) -> Boxed:
+def warp(
+    sample: Boxed, augment: Augment, rng: Generator, *, zoom: bool, pad: int, times: float = 1.0
+) -> Boxed:
     """Flip, zoom, shift and turn a picture and its boxes in one resampling.
 
     Args:
@@ -30,6 +32,7 @@ def warp(sample: Boxed, augment: Augment, rng: Generator, *, zoom: bool, pad: in
         rng: Source of randomness.
         zoom: Whether to zoom; off in the last epochs.
         pad: Grey level of what comes into view from outside.
+        times: Zoom by so much more.
 
     Returns:
         A picture of the same size, and the boxes that are still visible in it.
@@ -37,7 +40,7 @@ def warp(sample: Boxed, augment: Augment, rng: Generator, *, zoom: bool, pad: in
     image, boxes, class_ids = sample
     height, width = image.shape[:2]
     low, high = np.log(augment.scale) if zoom else (0.0, 0.0)
-    scale = float(np.exp(rng.uniform(low, high)))
+    scale = times * float(np.exp(rng.uniform(low, high)))
     turn = np.radians(rng.uniform(-augment.rotate, augment.rotate))
     shift = rng.uniform(-augment.translate, augment.translate, 2) * (width, height)
     mirror = -1.0 if rng.random() < augment.flip else 1.0
@@ -82,6 +85,27 @@ def mosaic(samples: list[Boxed], size: tuple[int, int], rng: Generator) -> Boxed
         boxes.append(inside + np.array([left, top, left, top], np.float32))
         class_ids.append(ids)
     return canvas, np.concatenate(boxes), np.concatenate(class_ids)
+
+
+def mixup(below: Boxed, above: Boxed, rng: Generator) -> Boxed:
+    """Lay one picture over another, about half transparent; the boxes of both count.
+
+    Zhang et al. 2018 (https://arxiv.org/abs/1710.09412), for detectors as by Zhang et
+    al. 2019 (https://arxiv.org/abs/1902.04103).
+
+    Args:
+        below: (H, W, 3) uint8, (N, 4) boxes in its pixels, (N,) class ids.
+        above: Another; a random part of it fills the first.
+        rng: Source of randomness.
+
+    Returns:
+        A picture of the size of the first.
+    """
+    image, boxes, class_ids = below
+    part, inside, ids = _fill(above, (image.shape[0], image.shape[1]), rng)
+    share = float(rng.beta(8, 8))
+    mixed = cv2.addWeighted(image, 1 - share, part, share, 0)
+    return np.asarray(mixed, np.uint8), np.r_[boxes, inside], np.r_[class_ids, ids]
 
 
 def hsv(image: Image, strength: tuple[float, float, float], rng: Generator) -> Image:

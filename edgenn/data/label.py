@@ -7,17 +7,15 @@ augmentation finds more small objects than one look.
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from edgenn.data._unfinished import Unfinished, Wishes
 from edgenn.errors import DataError, ModelError
 from edgenn.ops.boxes import nms
 from edgenn.plugins import suggestion
@@ -31,27 +29,6 @@ _PART = 0.6
 # Boxes closer than this to a cut, as a share of the part's side, are cut objects.
 _MARGIN = 0.02
 _IOU = 0.55
-_QUALITY = 92
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """How to label.
-
-    Attributes:
-        conf: Boxes below this score are left out, 0..1.
-        classes: Labels of the teacher to keep, in this order; empty for all.
-        change: Frames that differ less than this from the last one taken are passed
-            over; mean difference of pixel values, 0..1. 0 takes every frame.
-        parts: Look at overlapping parts of the frame too, not only at the whole.
-        limit: At most so many pictures; 0 for no limit.
-    """
-
-    conf: float = 0.4
-    classes: Sequence[str] = ()
-    change: float = 0.03
-    parts: bool = True
-    limit: int = 0
 
 
 def label(
@@ -63,8 +40,11 @@ def label(
 ) -> tuple[int, int]:
     """Write a YOLO data set: images, labels, data.yaml, and scores.csv with a row per box.
 
+    Interrupted, it leaves its work in a hidden folder beside ``out``; the same call
+    goes on from there and ends in the same data set.
+
     Args:
-        frames: What to label.
+        frames: What to label, from its beginning.
         teacher: A detector, loaded with a threshold at or below ``wishes.conf``.
         out: Folder to make; it appears when everything in it is complete.
         wishes: What to take.
@@ -80,28 +60,17 @@ def label(
     kept = _class_map(teacher, wishes.classes)
     if out.exists():
         raise DataError(f"{out} is there already; choose another --out")
-    work = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(work, ignore_errors=True)
     try:
-        (work / "images").mkdir(parents=True)
-        (work / "labels").mkdir()
-        pictures, rows = 0, []
-        for frame in _differing(frames, wishes, tick):
-            found = look(teacher, frame.image, wishes)
-            name = f"{pictures:06}"
-            rows += _write(work, name, frame.image, found, kept)
-            pictures += 1
-            if pictures == wishes.limit:
-                break
-        if not pictures:
+        work = Unfinished(out.with_name(f".{out.name}.part"), teacher, wishes)
+        for frame in _differing(frames, work, wishes, tick):
+            work.add(frame.image, look(teacher, frame.image, wishes), kept)
+        if not work.pictures:
+            shutil.rmtree(work.folder)
             raise DataError("the source gave no frame to label")
-        _write_tables(work, rows, [teacher.labels[i] for i in kept])
-        work.rename(out)
+        boxes = work.finish([teacher.labels[i] for i in kept], out)
     except OSError as error:
         raise DataError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return pictures, len(rows)
+    return work.pictures, boxes
 
 
 def look(teacher: Model, image: Image, wishes: Wishes) -> Detections:
@@ -161,15 +130,18 @@ def _uncut(
 
 
 def _differing(
-    frames: Iterable[Frame], wishes: Wishes, tick: Callable[[], object]
+    frames: Iterable[Frame], work: Unfinished, wishes: Wishes, tick: Callable[[], object]
 ) -> Iterator[Frame]:
-    last: Floats | None = None
-    for frame in frames:
-        small = cv2.resize(frame.image, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
-        seen = np.asarray(small, np.float32) / np.float32(255)
-        if last is None or np.abs(seen - last).mean() >= wishes.change:
-            last = seen
-            yield frame
+    """Frames that are unlike the last one taken, from where the work was left."""
+    for number, frame in enumerate(frames):
+        if wishes.limit and work.pictures >= wishes.limit:
+            return
+        if number >= work.frames:
+            small = cv2.resize(frame.image, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
+            seen = np.asarray(small, np.float32) / np.float32(255)
+            if work.last is None or np.abs(seen - work.last).mean() >= wishes.change:
+                work.last, work.frames = seen, number + 1
+                yield frame
         tick()
 
 
@@ -184,32 +156,4 @@ def _class_map(teacher: Model, classes: Sequence[str]) -> list[int]:
     return [teacher.labels.index(name) for name in classes or teacher.labels]
 
 
-def _write(
-    work: Path, name: str, image: Image, found: Detections, kept: list[int]
-) -> list[list[str]]:
-    if not cv2.imwrite(
-        str(work / "images" / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    ):
-        raise OSError(f"OpenCV could not write {name}.jpg")
-    height, width = image.shape[:2]
-    lines, rows = [], []
-    for box, score, class_id in zip(found.boxes, found.scores, found.class_ids, strict=True):
-        if int(class_id) not in kept:
-            continue
-        x1, y1, x2, y2 = (float(v) for v in box)
-        middle = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height)
-        shares = (*middle, (x2 - x1) / width, (y2 - y1) / height)
-        number = kept.index(int(class_id))
-        lines.append(f"{number} " + " ".join(f"{v:.6f}" for v in shares))
-        rows.append([f"{name}.jpg", str(number), f"{score:.4f}", *(f"{v:.1f}" for v in box)])
-    (work / "labels" / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
-    return rows
-
-
-def _write_tables(work: Path, rows: list[list[str]], names: list[str]) -> None:
-    document = {"path": ".", "train": "images", "names": names}
-    (work / "data.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    with (work / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["picture", "class_id", "score", "x1", "y1", "x2", "y2"])
-        writer.writerows(rows)
+__all__ = ["Wishes", "label", "look"]

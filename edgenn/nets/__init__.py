@@ -8,12 +8,11 @@ A family is a plug-in with these names:
 - ``DECODER``: file in ``ops/decode`` that understands those outputs.
 - ``build(config, spec: NetSpec) -> torch.nn.Module``: component building; shapes live there.
 - ``decode_params(config) -> dict``: parameters of the decoder that the shape fixes (strides).
-- ``hints(net) -> list[BatchNorm2d]``, optional: where a teacher's features are compared.
 
 ``forward`` takes one float32 tensor, (B, 3, H, W) normalised RGB or (B, T, C)
 normalised readings, and returns a tensor or a tuple of tensors in the order of
 ``OUTPUTS``. The module must export: static shapes, no data-dependent control
-flow. Activations are ReLU or ReLU6, which quantise well.
+flow. Activations are ReLU or ReLU6, which quantise well, unless an option says otherwise.
 """
 
 from __future__ import annotations

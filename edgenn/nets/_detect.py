@@ -26,15 +26,25 @@ class Outputs(nn.Module):
 
     Distances to four edges per cell: FCOS, Tian et al. 2019 (https://arxiv.org/abs/1904.01355).
     The two stay apart to the end, so that they never share a quantisation scale.
+
+    Args:
+        width: Channels of both features.
+        classes: Number of labels.
+        objectness: Add to the logits of all classes one that is computed from the
+            features of the box: how sure it is that there is anything. The sum of
+            logits stands for the product of probabilities in YOLOX, Ge et al. 2021
+            (https://arxiv.org/abs/2107.08430).
     """
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, classes: int, *, objectness: bool = False) -> None:
         super().__init__()
         self.scores, self.distances = nn.Conv2d(width, classes, 1), nn.Conv2d(width, 4, 1)
-        for conv, start in (
-            (self.scores, -math.log((1 - PRIOR) / PRIOR)),
-            (self.distances, START),
-        ):
+        self.objectness = nn.Conv2d(width, 1, 1) if objectness else None
+        rare = -math.log((1 - PRIOR) / PRIOR)
+        starts = [(self.scores, rare), (self.distances, START), (self.objectness, 0.0)]
+        for conv, start in starts:
+            if conv is None:
+                continue
             assert conv.bias is not None
             nn.init.normal_(conv.weight, std=0.01)
             nn.init.constant_(conv.bias, start)
@@ -44,8 +54,10 @@ class Outputs(nn.Module):
 
         Both come row by row; distances are in strides.
         """
-        distances = functional.relu(self.distances(where))
-        return distances.flatten(2).transpose(1, 2), self.scores(what).flatten(2).transpose(1, 2)
+        distances, scores = functional.relu(self.distances(where)), self.scores(what)
+        if self.objectness is not None:
+            scores = scores + self.objectness(where)
+        return distances.flatten(2).transpose(1, 2), scores.flatten(2).transpose(1, 2)
 
 
 def double(x: Tensor) -> Tensor:

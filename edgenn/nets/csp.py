@@ -5,29 +5,30 @@
 - layout and proportions: YOLOX-Nano, Ge et al. 2021 (https://arxiv.org/abs/2107.08430),
   so that its COCO weights can be the start (`tools/data/yolox_nano.py`)
 
-Other than there: ReLU, which costs nothing beside a convolution and quantises
-well; no objectness, since scores are trained towards the quality of their box;
-four distances instead of centre and size, so that boxes need no exponential.
+Other than there: four distances instead of centre and size, so that boxes need no
+exponential, and boxes and scores as outputs of their own. By default ReLU, which
+costs nothing beside a convolution and quantises well, a first convolution of side
+3, and no objectness, since scores are trained towards the quality of their box; an
+option brings each of them back for weights of YOLOX.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenn.errors import UsageError
 from edgenn.nets import NetSpec
-from edgenn.nets._activation import Activation, Blend
 from edgenn.nets._detect import STRIDES, Outputs, check_sides, double, join
 from edgenn.nets._mobilenet import init_convs
 
 TASK = "detect"
 OUTPUTS = ("boxes", "scores")
 DECODER = "ltrb"
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ class Config:
         repeats: Residual blocks of the stages of stride 4, 8, 16 and 32.
         head: Channels of the head.
         depth: Separable convolutions of each branch of the head.
-        kernel: Side of the first convolution, 6 for the network that weights of YOLOX
-            were trained in; it alone then takes half of the int8 net's time.
-        activation: ReLU, or SiLU for the network that weights of YOLOX were trained in.
+        kernel: Side of the first convolution; 6 for weights of YOLOX.
+        activation: SiLU (Elfwing et al. 2018, https://arxiv.org/abs/1702.03118) for
+            weights of YOLOX. In LiteRT's int8 it is a look-up and a product, a fifth on
+            top of ReLU's time; ONNX Runtime's int8 takes twice as long with it.
+        objectness: See `edgenn.nets._detect.Outputs`; True for weights of YOLOX.
     """
 
     stem: int
@@ -49,12 +52,14 @@ class Config:
     head: int = 64
     depth: int = 2
     kernel: int = 3
-    activation: Activation = "relu"
+    activation: Literal["relu", "silu"] = "relu"
+    objectness: bool = False
 
 
 SIZES = {
     "n": Config(8, (1, 2, 2, 1), head=48, depth=1),
     "s": Config(16),
+    "yolox": Config(16, kernel=6, activation="silu", objectness=True),
     "m": Config(32, head=96),
 }
 
@@ -68,14 +73,7 @@ class Conv(nn.Sequential):
         padding = (kernel - 1) // 2
         conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         norm = nn.BatchNorm2d(outputs)
-        super().__init__(conv, norm, Blend("relu"))
-
-    @property
-    def norm(self) -> nn.BatchNorm2d:
-        """The normalisation, whose output is what the activation gets."""
-        norm = self[1]
-        assert isinstance(norm, nn.BatchNorm2d)
-        return norm
+        super().__init__(conv, norm, nn.ReLU())
 
 
 def separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -208,7 +206,7 @@ class Head(nn.Module):
         self.stem = Conv(inputs, width)
         self.what, self.where = branch(), branch()
         init_convs(self)
-        self.outputs = Outputs(width, classes)
+        self.outputs = Outputs(width, classes, objectness=config.objectness)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W) to distances (B, H*W, 4) and logits (B, H*W, classes)."""
@@ -226,8 +224,8 @@ class Detector(nn.Module):
         self.pyramid = Pyramid(config)
         self.heads = nn.ModuleList(Head(config.stem * k, config, classes) for k in (4, 8, 16))
         for module in self.modules():
-            if isinstance(module, Blend):
-                module.name = config.activation
+            if isinstance(module, Conv):
+                module[2] = ACTIVATIONS[config.activation]()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes and scores of pictures (B, 3, H, W)."""
@@ -242,23 +240,6 @@ def build(config: Config, spec: NetSpec) -> nn.Module:
     """
     check_sides("csp", spec)
     return Detector(config, spec.classes)
-
-
-def hints(net: nn.Module) -> list[nn.BatchNorm2d]:
-    """Normalisations whose outputs a teacher's may be compared with, before the activation.
-
-    The ends of the pyramid, then of both branches of each head.
-
-    Raises:
-        UsageError: It is of another family.
-    """
-    if not isinstance(net, Detector):
-        raise UsageError("train.distill.net: csp teaches only csp")
-    pyramid = net.pyramid
-    ends = [part.join for part in (pyramid.down_fine, pyramid.up_middle, pyramid.up_coarse)]
-    branches = [b for head in net.heads if isinstance(head, Head) for b in (head.what, head.where)]
-    ends += [[m for m in branch.modules() if isinstance(m, Conv)][-1] for branch in branches]
-    return [end.norm for end in ends]
 
 
 def decode_params(config: Config) -> dict[str, Any]:

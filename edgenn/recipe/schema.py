@@ -113,23 +113,29 @@ class Augment(Section):
         (0.015, 0.5, 0.4), description="pictures: hue, saturation and value jitter, 0..1"
     )
     mosaic: Share = Field(0.0, description="detect: chance to join four pictures into one")
+    mixup: Share = Field(
+        0.0, description="detect: chance to lay another picture over it, half transparent"
+    )
+    multiscale: tuple[Positive, Positive] = Field(
+        (1.0, 1.0),
+        description="detect: factors on imgsz, low and high; each batch gets a side between them",
+    )
     jitter: float = Field(0.05, ge=0, description="sequence: noise, in standard deviations")
     magnitude: Share = Field(0.1, description="sequence: largest relative change of scale")
     shift: bool = Field(True, description="sequence: cut training windows at random places")
     last_epochs_plain: int = Field(
-        0, ge=0, description="switch mosaic and zoom off for so many last epochs"
+        0, ge=0, description="switch mosaic, mixup, zoom and multiscale off for so many last epochs"
     )
 
 
 class Distill(Section):
-    """Learning from another network beside the labels; families that name hints only (csp)."""
+    """Learning from a detector beside the labels."""
 
-    net: Net = Field(description="the teacher, of the same family")
-    weight: float = Field(1.0, ge=0, description="factor on the loss between their features")
-    swap: Share = Field(
-        0.6,
-        description="share of all steps over which the teacher's activation gives way to the net's",
+    run: str = Field(
+        description="the teacher: a run of edgenn train with the same labels; ${NAME} is taken "
+        "from the environment"
     )
+    weight: float = Field(1.0, ge=0, description="factor on what the teacher says")
 
 
 class Train(Section):
@@ -139,10 +145,21 @@ class Train(Section):
     batch: int = Field(32, gt=0, description="samples per step and process")
     lr: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     backbone_lr: float = Field(1.0, ge=0, description="factor on lr for pretrained layers")
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="factor on lr from one pretrained block to the one before it",
+    )
+    freeze: list[str] = Field(
+        [],
+        description="parts of the net that stay as they were loaded, by the beginning of their "
+        "names: backbone, backbone.stages.0, ...",
+    )
     freeze_norm: bool = Field(
         False,
         description="pretrained normalisations keep their statistics; for weights whose "
-        "statistics small batches cannot give, and for hints of a teacher",
+        "statistics small batches cannot give",
     )
     weight_decay: float = Field(0.01, ge=0)
     warmup: Share = Field(0.05, description="share of all steps with a rising learning rate")
@@ -154,7 +171,7 @@ class Train(Section):
         description="classify and sequence only: classes weigh as their number to minus this; "
         "0 all samples alike, 1 all classes alike",
     )
-    amp: bool = Field(True, description="mixed precision where the device gains from it (CUDA)")
+    amp: bool = Field(True, description="mixed precision where the device gains from it")
     patience: int = Field(0, ge=0, description="stop after so many epochs without gain; 0: never")
     eval_every: int = Field(1, gt=0, description="epochs between two validations")
     distill: Distill | None = Field(None, description="learn from a teacher beside the labels")

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from tqdm import tqdm
@@ -23,6 +24,7 @@ from edgenn.train import checkpoint, report, state
 from edgenn.train.checkpoint import BEST, LAST, MODEL
 from edgenn.train.loader import fork_safe_opencv, train_loader
 from edgenn.train.losses import Loss
+from edgenn.train.multiscale import rescale
 from edgenn.train.optim import rate, set_rate
 from edgenn.train.predict import to_device
 from edgenn.train.setup import Job, Session, prepare
@@ -120,8 +122,7 @@ class _Trainer:
         progress, batches = self._progress, self.session.batches
         batches.epoch, batches.skip = progress.epoch, progress.batch
         self.session.net.train()
-        if self._settings.freeze_norm:
-            freeze_norms(self.session.plain, frozenset(progress.pretrained))
+        freeze_norms(self.session.plain, self.session.held)
         for x, target in loader:
             for name, value in self._step(x, target).items():
                 progress.sums[name] = progress.sums.get(name, 0.0) + value
@@ -138,13 +139,11 @@ class _Trainer:
         session = self.session
         step = self._progress.epoch * self._steps + self._progress.batch
         set_rate(session.optimizer, rate(self._settings, step, self._total))
-        x = to_device(x, session.device)
-        teacher = session.teacher
-        if teacher is not None:
-            teacher.advance(step / self._total)
-        loss: Loss = session.loss(session.net(x), target)
-        if teacher is not None:
-            loss = teacher.add(loss, x)
+        x, target = self._scaled(to_device(x, session.device), target, step)
+        outputs = session.net(x)
+        loss: Loss = session.loss(outputs, target, x)
+        if session.teacher is not None:
+            loss = session.teacher.add(loss, outputs, x)
         total = loss.total.detach()
         self._check_finite(total)
         session.stepper.zero_grad()
@@ -159,6 +158,16 @@ class _Trainer:
         session.average.update(session.plain, step)
         parts = {f"loss_{name}": float(value) for name, value in loss.parts.items()}
         return {"loss": float(total), **parts}
+
+    def _scaled(self, x: Tensor, target: Any, step: int) -> tuple[Tensor, Any]:  # noqa: ANN401 - differs per task
+        """The batch at the size that it is to have."""
+        augment, progress = self.session.recipe.augment, self._progress
+        plain = progress.epoch >= self._settings.epochs - augment.last_epochs_plain
+        if plain or augment.multiscale == (1.0, 1.0) or self.session.recipe.task != "detect":
+            return x, target
+        # The same in every process, and in a resumed run.
+        rng = np.random.default_rng([self.session.recipe.seed, step])
+        return rescale(x, target, rng.uniform(*augment.multiscale))
 
     def _check_finite(self, value: Tensor) -> None:
         if math.isfinite(float(value)):

@@ -45,8 +45,9 @@ class CrossEntropy(nn.Module):
         super().__init__()
         self._loss = nn.CrossEntropyLoss(weights, label_smoothing=smoothing)
 
-    def forward(self, outputs: Tensor, target: Tensor) -> Loss:
+    def forward(self, outputs: Tensor, target: Tensor, x: Tensor) -> Loss:
         """Loss of logits (B, C) against class ids (B,) int64."""
+        del x
         return Loss(self._loss(outputs, target.to(outputs.device)), {})
 
 
@@ -59,30 +60,24 @@ class Detection(nn.Module):
     quality. Both are divided by the batch's summed quality.
 
     Args:
-        size: Height and width of the net's input.
         strides: Of the grid's levels.
     """
 
-    points: Tensor
-    scales: Tensor
-
-    def __init__(self, size: tuple[int, int], strides: Sequence[int]) -> None:
+    def __init__(self, strides: Sequence[int]) -> None:
         super().__init__()
-        points, scales = centers(size, tuple(strides))
-        self.register_buffer("points", torch.from_numpy(points))
-        self.register_buffer("scales", torch.from_numpy(scales))
+        self.strides = tuple(strides)
         self._reach = float(min(strides))
+        self._grids: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
-    def forward(self, outputs: tuple[Tensor, Tensor], target: Boxes) -> Loss:
-        """Loss of (boxes (B, N, 4) in strides, scores (B, N, C) logits).
+    def forward(self, outputs: tuple[Tensor, Tensor], target: Boxes, x: Tensor) -> Loss:
+        """Loss of (boxes (B, N, 4) in strides, scores (B, N, C) logits) for pictures ``x``.
 
         ``target`` has per picture (M, 4) boxes in net pixels and (M,) class ids.
         """
-        distances, logits = (t.float() for t in outputs)
-        reach = distances * self.scales
-        boxes = torch.cat([self.points - reach[..., :2], self.points + reach[..., 2:]], -1)
+        logits = outputs[1].float()
+        points, boxes = self._boxes(outputs[0], (x.shape[2], x.shape[3]))
         truth = pad(target, logits.device)
-        given = assign(logits.sigmoid(), boxes, self.points, truth, self._reach)
+        given = assign(logits.sigmoid(), boxes, points, truth, self._reach)
 
         mass = given.quality.sum().clamp(min=1.0)
         classes = truth.classes.gather(1, given.index)
@@ -94,6 +89,33 @@ class Detection(nn.Module):
         where = ((1 - giou(boxes[at], true_boxes[at])) * given.quality[at]).sum() / mass
         total = what + BOX_WEIGHT * where
         return Loss(total, {"class": what.detach(), "box": where.detach()})
+
+    def resemblance(
+        self, outputs: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """The two terms of the loss, with another net's outputs as the truth of every cell.
+
+        Args:
+            outputs: Boxes and scores of the net.
+            wanted: Boxes and scores of the other one.
+            size: Height and width of the pictures.
+        """
+        logits, scores = outputs[1].float(), wanted[1].float().sigmoid()
+        (_, boxes), (_, theirs) = (self._boxes(o[0], size) for o in (outputs, wanted))
+        best = scores.amax(2)
+        mass = best.sum().clamp(min=1.0)
+        what = _quality_focal(logits, scores).sum() / mass
+        where = ((1 - giou(boxes, theirs)) * best).sum() / mass
+        return what, BOX_WEIGHT * where
+
+    def _boxes(self, distances: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Centres (N, 2) of the cells, and boxes (B, N, 4), both in net pixels."""
+        if size not in self._grids:
+            points, scales = (torch.from_numpy(a) for a in centers(size, self.strides))
+            self._grids[size] = points.to(distances.device), scales.to(distances.device)
+        points, scales = self._grids[size]
+        reach = distances.float() * scales
+        return points, torch.cat([points - reach[..., :2], points + reach[..., 2:]], -1)
 
 
 def pad(target: Boxes, device: torch.device) -> Truth:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -18,22 +18,44 @@ def make_optimizer(net: nn.Module, train: Train, pretrained: Collection[str]) ->
     Args:
         net: The network.
         train: The recipe's section.
-        pretrained: Names of parameters that were loaded; ``backbone_lr`` scales their rate.
+        pretrained: Names of parameters that were loaded; ``backbone_lr`` scales their rate,
+            and ``layer_decay`` that of each block before the last of them.
     """
-    groups: dict[tuple[bool, bool], list[Tensor]] = {}
-    for name, parameter in net.named_parameters():
-        groups.setdefault((name in pretrained, parameter.ndim > 1), []).append(parameter)
+    learning = [(n, p) for n, p in net.named_parameters() if p.requires_grad]
+    depths = _depths([name for name, _ in learning if name in pretrained])
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
+    for name, parameter in learning:
+        factor = 1.0
+        if name in pretrained:
+            factor = train.backbone_lr * train.layer_decay ** depths[_block(name)]
+        groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
                 "params": parameters,
                 "lr": train.lr,
-                "factor": train.backbone_lr if loaded else 1.0,
+                "factor": factor,
                 "weight_decay": train.weight_decay if decays else 0.0,
             }
-            for (loaded, decays), parameters in groups.items()
+            for (factor, decays), parameters in groups.items()
         ]
     )
+
+
+def _block(name: str) -> str:
+    """The part of a net that a parameter is in: ``backbone.features.7``, ``pyramid.join``.
+
+    Names end at the first number, or at the second word where none comes first.
+    """
+    words = name.split(".")
+    number = next((i for i, word in enumerate(words) if word.isdigit()), 1)
+    return ".".join(words[: number + 1])
+
+
+def _depths(names: Iterable[str]) -> dict[str, int]:
+    """How many blocks follow each block."""
+    blocks = list(dict.fromkeys(map(_block, names)))
+    return {block: len(blocks) - 1 - i for i, block in enumerate(blocks)}
 
 
 def rate(train: Train, step: int, total: int) -> float:

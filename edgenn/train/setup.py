@@ -15,11 +15,10 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import nn
 
 import edgenn
-from edgenn.bundle.manifest import ImageInput, WindowInput
 from edgenn.data import Dataset
 from edgenn.data.feed import Feed, input_spec
 from edgenn.data.load import load_dataset
-from edgenn.errors import DataError, UsageError
+from edgenn.errors import DataError, RecipeError, UsageError
 from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Recipe
 from edgenn.train import build, folder, losses, state
@@ -30,7 +29,7 @@ from edgenn.train.loader import Batches
 from edgenn.train.optim import Average, make_optimizer
 from edgenn.train.predict import Judge
 from edgenn.train.summary import Summary, summarize
-from edgenn.train.weights import load_weights
+from edgenn.train.weights import freeze, load_weights
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +72,7 @@ class Session:
         stepper: The optimiser as the accelerator wraps it.
         loss: What to minimise.
         teacher: Whom to learn from beside the labels, if anybody.
+        held: Names of tensors that stay as they are, statistics of normalisations.
         batches: Order of the samples.
         judge: Measures a network.
         summary: Size of the network.
@@ -92,6 +92,7 @@ class Session:
     stepper: Any
     loss: nn.Module
     teacher: Teacher | None
+    held: frozenset[str]
     batches: Batches
     judge: Judge
     summary: Summary
@@ -159,6 +160,7 @@ def prepare(job: Job) -> Session:
         if main:
             _log.info("net.weights: %s", loaded)
         progress.pretrained = sorted(loaded.names)
+    held = freeze(net, recipe.train.freeze)
     if spec.kind == "image":
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
     optimizer = make_optimizer(net, recipe.train, frozenset(progress.pretrained))
@@ -168,9 +170,7 @@ def prepare(job: Job) -> Session:
     wrapped, stepper = accelerator.prepare(net, optimizer)
     # Processes must not all drop the same features.
     torch.manual_seed(recipe.seed + accelerator.process_index)
-    # After the average was copied, which is measured with the activation it ends with.
-    distill = recipe.train.distill
-    teacher = Teacher(distill, net, net_spec, accelerator.device) if distill else None
+    loss = _loss(recipe, dataset).to(accelerator.device)
     session = Session(
         accelerator=accelerator,
         folder=where,
@@ -182,8 +182,9 @@ def prepare(job: Job) -> Session:
         average=average,
         optimizer=optimizer,
         stepper=stepper,
-        loss=_loss(recipe, dataset, spec).to(accelerator.device),
-        teacher=teacher,
+        loss=loss,
+        teacher=_teacher(recipe, header, loss, accelerator.device),
+        held=held | frozenset(progress.pretrained if recipe.train.freeze_norm else ()),
         batches=Batches(
             len(feeds[0]),
             recipe.train.batch,
@@ -213,15 +214,21 @@ def make_accelerator(device: str | None, *, amp: bool) -> Accelerator:
             "--device cuda: torch finds no CUDA device here; check nvidia-smi and that torch was "
             "installed with CUDA, or use --device cpu"
         )
-    precision = "no"
-    if amp and cuda and device != "cpu":
-        precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     return Accelerator(
         cpu=device == "cpu",
-        mixed_precision=precision,
+        mixed_precision=_precision(cuda=cuda and device != "cpu") if amp else "no",
         # The main process validates while the others wait.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=3))],
     )
+
+
+def _precision(*, cuda: bool) -> str:
+    """Half the bits where the device multiplies them faster."""
+    if cuda:
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    # On a processor without these instructions bfloat16 is several times slower.
+    has = torch.cpu.get_capabilities()
+    return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") or has.get("bf16") else "no"
 
 
 def _folder(job: Job) -> Path:
@@ -229,15 +236,25 @@ def _folder(job: Job) -> Path:
     return choose(job.runs, job.name or job.recipe.name, wanted=job.name is not None)
 
 
-def _loss(recipe: Recipe, dataset: Dataset, spec: ImageInput | WindowInput) -> nn.Module:
+def _loss(recipe: Recipe, dataset: Dataset) -> nn.Module:
     settings = recipe.train
     if recipe.task == "detect":
-        assert spec.kind == "image"
-        return losses.Detection(spec.size, build.decode(recipe).params["strides"])
+        return losses.Detection(build.decode(recipe).params["strides"])
     weights = None
     if settings.class_balance:
         weights = losses.class_weights(_counts(dataset), settings.class_balance)
     return losses.CrossEntropy(settings.label_smoothing, weights)
+
+
+def _teacher(
+    recipe: Recipe, header: Header, loss: nn.Module, device: torch.device
+) -> Teacher | None:
+    settings = recipe.train.distill
+    if settings is None:
+        return None
+    if not isinstance(loss, losses.Detection):
+        raise RecipeError(f"train.distill is for detectors only, not for task {recipe.task}")
+    return Teacher(settings, header, loss, device)
 
 
 def _counts(dataset: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -45,7 +45,7 @@ def load(folder: Path) -> Saved:
     if header.progress.finished:
         raise UsageError(
             f"{folder} is finished after {header.progress.epoch} epochs; to train on, start a new "
-            f"run with --set net.weights={folder / checkpoint.BEST}"
+            f"run with --weights {folder / checkpoint.BEST}"
         )
     return Saved(path, header, tensors)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgenn.bundle.store import refuse_impostor
-from edgenn.errors import ModelError
+from edgenn.errors import ModelError, RecipeError
 from edgenn.train import checkpoint
 
 
@@ -67,17 +67,48 @@ def load_weights(net: nn.Module, path: Path) -> Loaded:
     return Loaded(frozenset(fitting), other, len(given))
 
 
-def freeze_norms(net: nn.Module, loaded: Collection[str]) -> None:
-    """Let normalisations whose statistics were loaded use them, in training too.
+def freeze(net: nn.Module, parts: Sequence[str]) -> frozenset[str]:
+    """Let parts of a network learn nothing.
+
+    Args:
+        net: The network.
+        parts: Beginnings of names, up to a dot.
+
+    Returns:
+        Names of their tensors.
+
+    Raises:
+        RecipeError: The network has no such part.
+    """
+    names = net.state_dict().keys()
+    held: set[str] = set()
+    for part in parts:
+        found = {name for name in names if f"{name}.".startswith(f"{part}.")}
+        if not found:
+            known = sorted({name for name, _ in net.named_children()})
+            raise RecipeError(
+                f"train.freeze: the net has no part {part!r}; its parts are {', '.join(known)}, "
+                "and what is in them, as backbone.stages.0"
+            )
+        held |= found
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name not in held)
+    if held and not any(parameter.requires_grad for parameter in net.parameters()):
+        raise RecipeError("train.freeze: nothing is left to learn")
+    return frozenset(held)
+
+
+def freeze_norms(net: nn.Module, held: Collection[str]) -> None:
+    """Let some normalisations use the statistics that they have, in training too.
 
     To be called whenever ``net.train()`` was.
 
     Args:
         net: The network.
-        loaded: Names of tensors that were loaded.
+        held: Names of tensors; normalisations whose statistics are among them.
     """
     for name, module in net.named_modules():
-        if isinstance(module, nn.BatchNorm2d) and f"{name}.running_mean" in loaded:
+        if isinstance(module, nn.BatchNorm2d) and f"{name}.running_mean" in held:
             module.eval()
 
 

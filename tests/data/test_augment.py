@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgenn.data.augment import disturb, hsv, mosaic, place_window, warp
+from edgenn.data.augment import disturb, hsv, mixup, mosaic, place_window, warp
 from edgenn.recipe.schema import Augment
 
 IDS = np.array([3], np.int64)
@@ -139,3 +139,17 @@ def test_magnitude_scales_the_window_as_a_whole():
         factors.append(ratio[0, 0])
     assert 0.8 <= min(factors) < 0.9
     assert 1.1 < max(factors) <= 1.2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_mixup_shows_both_pictures_and_keeps_both_boxes(seed):
+    """The second is twice as large and fills the first."""
+    below, above = scene(), scene((180, 240), (140, 110, 220, 160))
+    image, boxes, ids = mixup(below, (*above[:2], IDS + 1), np.random.default_rng(seed))
+    assert image.shape == below[0].shape
+    assert ids.tolist() == [3, 4]
+    np.testing.assert_allclose(boxes, [[30, 20, 70, 50], [70, 55, 110, 80]], atol=0.6)
+    only_below, only_above, none = (int(image[y, x, 0]) for y, x in ((30, 40), (70, 100), (5, 5)))
+    assert none == 0
+    assert only_below + only_above == pytest.approx(255, abs=2)
+    assert 30 < only_below < 225

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 
 import numpy as np
 import pytest
@@ -63,17 +64,51 @@ def test_a_folder_that_exists_is_left_alone(teacher, clip, tmp_path):
     assert not list((tmp_path / "made").iterdir())
 
 
-def test_nothing_half_written_remains(teacher, clip, tmp_path):
+def test_nothing_to_label_leaves_nothing(teacher, tmp_path):
+    with pytest.raises(DataError, match="no frame"):
+        label([], teacher, tmp_path / "made", WISHES)
+    assert not list(tmp_path.iterdir())
+
+
+def content(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("stop", [1, 7, 12])
+def test_interrupted_labelling_goes_on_to_the_same_end(teacher, clip, tmp_path, stop):
+    wishes = Wishes(conf=0.5, change=0.002, parts=False)
+    looked = []
+    asked = teacher.predict
+    teacher.predict = lambda image: looked.append(1) or asked(image)
+
+    def broken():
+        with frames(clip) as source:
+            yield from itertools.islice(source, stop)
+        raise KeyboardInterrupt
+
+    with frames(clip) as source:
+        whole = label(source, teacher, tmp_path / "whole", wishes)
+    needed = len(looked)
+    with pytest.raises(KeyboardInterrupt):
+        label(broken(), teacher, tmp_path / "made", wishes)
+    assert not (tmp_path / "made").exists()
+    with frames(clip) as source:
+        assert label(source, teacher, tmp_path / "made", wishes) == whole
+    assert len(looked) == 2 * needed  # no frame was looked at again
+    assert content(tmp_path / "made") == content(tmp_path / "whole")
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["made", "whole"]
+
+
+def test_other_wishes_start_anew(teacher, clip, tmp_path):
     def broken():
         with frames(clip) as source:
             yield next(iter(source))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        label(broken(), teacher, tmp_path / "out" / "made", WISHES)
-    assert not list((tmp_path / "out").iterdir())
-    with pytest.raises(DataError, match="no frame"):
-        label([], teacher, tmp_path / "made", WISHES)
+        label(broken(), teacher, tmp_path / "made", Wishes(conf=0.5, change=0, parts=False))
+    with frames(clip) as source:
+        assert label(source, teacher, tmp_path / "made", WISHES) == (2, 3)
 
 
 def test_a_class_that_the_teacher_lacks(teacher, tmp_path):

@@ -25,3 +25,15 @@ def test_outputs_have_one_row_per_cell_and_sizes_keep_their_class(
 def test_refuses_sides_that_the_strides_do_not_divide() -> None:
     with pytest.raises(UsageError, match="multiples of 32"):
         csp.build(csp.SIZES["n"], NetSpec(1, (100, 96)))
+
+
+def test_objectness_raises_all_classes_alike():
+    net = csp.build(csp.SIZES["yolox"], NetSpec(3, (64, 64))).eval()
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before = net(x)
+        for head in net.heads:
+            head.outputs.objectness.bias += 2
+        after = net(x)
+    torch.testing.assert_close(after[1], before[1] + 2)
+    torch.testing.assert_close(after[0], before[0])

@@ -1,78 +1,86 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional
 
+from edgenn.bundle.manifest import ImageInput
 from edgenn.errors import RecipeError
 from edgenn.nets import NetSpec
-from edgenn.nets._activation import Blend
-from edgenn.recipe.schema import Distill, Net
+from edgenn.ops.preprocess import Letterbox, Normalize
+from edgenn.recipe.schema import Distill, Recipe
+from edgenn.train import checkpoint
 from edgenn.train.build import build_net
+from edgenn.train.checkpoint import Header
 from edgenn.train.distill import Teacher
-from edgenn.train.losses import Loss
+from edgenn.train.losses import Detection, Loss
 
-SPEC = NetSpec(1, (64, 64))
 CPU = torch.device("cpu")
-SILU = {"activation": "silu"}
+NOTHING = Loss(torch.zeros(()), {})
 
 
-def _taught(tmp_path: Path, size: str = "n") -> tuple[nn.Module, Teacher]:
+def header(size="n", labels=("a", "b"), std=255.0, side=64):
+    recipe = Recipe.model_validate(
+        {
+            "name": "taught",
+            "task": "detect",
+            "data": {"format": "yolo", "path": "x"},
+            "net": {"family": "csp", "size": size},
+        }
+    )
+    steps = (Letterbox((side, side)), Normalize((0.0, 0, 0), (std, std, std)))
+    return Header(
+        edgenn="0", recipe=recipe, input=ImageInput(size=(side, side), steps=steps), labels=labels
+    )
+
+
+@pytest.fixture
+def teacher(tmp_path):
+    """A run of size s, and what makes a teacher of it for a student."""
     torch.manual_seed(0)
-    theirs = build_net(Net(family="csp", size="n", options=SILU), SPEC)
-    path = tmp_path / "teacher.pth"
-    torch.save(theirs.state_dict(), path)
-    net = build_net(Net(family="csp", size=size), SPEC)
-    if size == "n":
-        net.load_state_dict(theirs.state_dict())
-    teaching = Net(family="csp", size="n", weights=str(path), options=SILU)
-    return net.eval(), Teacher(Distill(net=teaching, swap=0.5), net, SPEC, CPU)
+    net = build_net(header("s").recipe.net, NetSpec(2, (64, 64))).eval()
+    checkpoint.save(
+        tmp_path / checkpoint.BEST,
+        header("s"),
+        checkpoint.prefixed(checkpoint.MODEL, net.state_dict()),
+    )
+
+    def make(student):
+        settings = Distill(run=str(tmp_path), weight=2.0)
+        return Teacher(settings, student, Detection((8, 16, 32)), CPU)
+
+    return net, make
 
 
-def test_blend_goes_from_one_activation_to_the_other() -> None:
-    x = torch.linspace(-3, 3, 13)
-    blend = Blend("relu")
-    assert torch.equal(blend(x), functional.relu(x))
-    blend.before, blend.share = "silu", 0.0
-    assert torch.equal(blend(x), functional.silu(x))
-    blend.share = 0.5
-    assert torch.allclose(blend(x), (functional.silu(x) + functional.relu(x)) / 2)
+def test_student_of_another_size_comes_to_say_the_same(teacher):
+    taught = teacher[1](header("n"))
+    torch.manual_seed(1)
+    student = build_net(header("n").recipe.net, NetSpec(2, (64, 64))).train()
+    optimizer = torch.optim.Adam(student.parameters(), 2e-3)
+    x = torch.rand(4, 3, 64, 64)
+    lost = []
+    for _ in range(30):
+        loss = taught.add(NOTHING, student(x), x)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        lost.append(float(loss.parts["teacher"]))
+    assert lost[-1] < 0.5 * lost[0]
+    assert float(loss.total.detach()) == pytest.approx(2 * lost[-1])
 
 
-def test_net_begins_as_its_teacher_and_ends_with_its_own_activation(tmp_path: Path) -> None:
-    net, teacher = _taught(tmp_path)
-    x = torch.rand(2, 3, 64, 64)
-    errors = []
-    for position in (0.0, 0.25, 0.5, 1.0):
-        teacher.advance(position)
-        net(x)
-        errors.append(float(teacher.add(Loss(torch.zeros(()), {}), x).parts["hint"]))
-    assert errors[0] < 1e-10
-    assert errors[0] < errors[1] < errors[2] == errors[3]
+def test_teacher_itself_has_nothing_to_learn(teacher):
+    net, make = teacher
+    x = torch.rand(2, 3, 96, 64)  # another size than it was trained at
+    assert float(make(header("s")).add(NOTHING, net(x), x).total) == pytest.approx(0, abs=1e-4)
 
 
-def test_hint_moves_the_net_and_leaves_the_teacher(tmp_path: Path) -> None:
-    net, teacher = _taught(tmp_path)
-    teacher.advance(1.0)
-    x = torch.rand(2, 3, 64, 64)
-    net(x)
-    teacher.add(Loss(torch.zeros(()), {}), x).total.backward()
-    assert net.get_parameter("backbone.stem.0.weight").grad is not None
-    assert all(p.grad is None for p in teacher.net.parameters())
-
-
-def test_refuses_a_teacher_of_other_widths(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="same widths"):
-        _taught(tmp_path, "s")
-
-
-def test_refuses_a_family_without_hints(tmp_path: Path) -> None:
-    net = build_net(Net(family="anchorfree", size="n"), SPEC)
-    path = tmp_path / "weights.pth"
-    torch.save(net.state_dict(), path)
-    teaching = Net(family="anchorfree", size="n", weights=str(path))
-    with pytest.raises(RecipeError, match="names no hints"):
-        Teacher(Distill(net=teaching), net, SPEC, CPU)
+@pytest.mark.parametrize(
+    ("student", "says"),
+    [
+        (header(labels=("a", "c")), "the teacher knows a, b, the data has a, c"),
+        (header(std=1.0), "give the recipe the input.mean and input.std of the teacher"),
+    ],
+)
+def test_refuses_a_student_of_other_things(teacher, student, says):
+    with pytest.raises(RecipeError, match=says):
+        teacher[1](student)

@@ -11,6 +11,7 @@ from edgenn.train.assign import Truth, assign, giou, iou
 from edgenn.train.losses import CrossEntropy, Detection, class_weights, pad
 
 SIZE, STRIDES = (64, 96), (8, 16, 32)
+PICTURE = torch.zeros(1, 3, *SIZE)
 POINTS = torch.from_numpy(centers(SIZE, STRIDES)[0])
 
 
@@ -104,13 +105,13 @@ def test_detection_loss_leads_to_boxes_that_the_runtime_decodes():
     """Free tensors in place of a net: what the loss wants must be what the decoder reads."""
     truth = np.float32([[10, 12, 40, 50], [50, 8, 88, 30]])
     classes = np.array([1, 0])
-    loss = Detection(SIZE, STRIDES)
+    loss = Detection(STRIDES)
     distances = torch.full((1, len(POINTS), 4), 2.0, requires_grad=True)
     logits = torch.full((1, len(POINTS), 2), -4.6, requires_grad=True)
     optimizer = torch.optim.Adam([distances, logits], 0.1)
     for _ in range(200):
         optimizer.zero_grad()
-        out = loss((distances.relu(), logits), [(truth, classes)])
+        out = loss((distances.relu(), logits), [(truth, classes)], PICTURE)
         out.total.backward()
         optimizer.step()
     decode = ltrb({"strides": list(STRIDES), "conf": 0.5}, ("a", "b"), SIZE)
@@ -125,16 +126,38 @@ def test_detection_loss_of_empty_pictures_is_finite_and_pushes_scores_down():
     logits = torch.zeros(2, len(POINTS), 3, requires_grad=True)
     distances = torch.ones(2, len(POINTS), 4, requires_grad=True)
     empty = (np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-    out = Detection(SIZE, STRIDES)((distances, logits), [empty, empty])
+    out = Detection(STRIDES)((distances, logits), [empty, empty], PICTURE)
     out.total.backward()
     assert torch.isfinite(out.total)
     assert (logits.grad > 0).all()
 
 
+def test_resemblance_falls_to_nothing_where_both_nets_agree():
+    loss = Detection(STRIDES)
+    generator = torch.Generator().manual_seed(0)
+    theirs = (
+        torch.rand(1, len(POINTS), 4, generator=generator) * 3,
+        torch.randn(1, len(POINTS), 2, generator=generator),
+    )
+    same = loss.resemblance(theirs, theirs, SIZE)
+    assert float(sum(same)) == pytest.approx(0, abs=1e-5)
+    what, where = loss.resemblance((theirs[0] + 1, theirs[1] - 1), theirs, SIZE)
+    assert what > 0.01
+    assert where > 0.1
+
+
+def test_boxes_where_the_teacher_sees_nothing_do_not_matter():
+    loss = Detection(STRIDES)
+    nothing = torch.full((1, len(POINTS), 1), -20.0)
+    boxes = torch.ones(1, len(POINTS), 4)
+    where = loss.resemblance((boxes * 5, nothing), (boxes, nothing), SIZE)[1]
+    assert float(where) < 1e-4
+
+
 def test_cross_entropy_with_smoothing_by_hand():
     logits = torch.tensor([[2.0, 0.0, 0.0]])
     log = torch.log_softmax(logits, 1)[0]
-    out = CrossEntropy(0.3)(logits, torch.tensor([0]))
+    out = CrossEntropy(0.3)(logits, torch.tensor([0]), logits)
     assert out.total.item() == pytest.approx(float(-(0.8 * log[0] + 0.1 * log[1] + 0.1 * log[2])))
 
 

@@ -35,6 +35,27 @@ def test_norms_and_biases_do_not_decay_and_loaded_layers_go_slower():
     assert len(found) == 4
 
 
+def test_rate_decays_from_block_to_block_of_what_was_loaded():
+    net = torch.nn.ModuleDict(
+        {
+            "backbone": torch.nn.Sequential(*(torch.nn.Linear(2, 2, bias=False) for _ in range(3))),
+            "head": torch.nn.Linear(2, 2, bias=False),
+        }
+    )
+    train = Train(backbone_lr=0.5, layer_decay=0.1, weight_decay=0)
+    optimizer = make_optimizer(net, train, {f"backbone.{i}.weight" for i in range(3)})
+    found = {id(p): g["factor"] for g in optimizer.param_groups for p in g["params"]}
+    factors = [found[id(p)] for p in net.parameters()]
+    assert factors == pytest.approx([0.005, 0.05, 0.5, 1.0])
+
+
+def test_what_is_frozen_is_not_optimised():
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    net[0].requires_grad_(False)
+    optimizer = make_optimizer(net, Train(), set())
+    assert sum(len(g["params"]) for g in optimizer.param_groups) == 2
+
+
 def test_average_moves_towards_the_net_and_zero_decay_copies_it():
     net = torch.nn.BatchNorm1d(2)
     slow, copy = Average(net, 0.9), Average(net, 0.0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from edgenn.bundle.manifest import ImageInput
-from edgenn.errors import ModelError
+from edgenn.errors import ModelError, RecipeError
 from edgenn.nets import NetSpec
 from edgenn.ops.preprocess import Letterbox, Normalize
 from edgenn.recipe.schema import Net, Recipe
@@ -14,7 +14,7 @@ from edgenn.train import checkpoint
 from edgenn.train.build import build_net
 from edgenn.train.checkpoint import Header, Progress
 from edgenn.train.run import load_run
-from edgenn.train.weights import freeze_norms, load_weights
+from edgenn.train.weights import freeze, freeze_norms, load_weights
 
 RECIPE = Recipe.model_validate(
     {
@@ -159,3 +159,26 @@ def test_frozen_normalisations_keep_loaded_statistics_and_fresh_ones_learn():
     net(torch.rand(4, 3, 64, 64))
     assert torch.equal(norms[held].running_mean, before[held])
     assert all(not torch.equal(norms[n].running_mean, before[n]) for n in others)
+
+
+def test_frozen_parts_neither_learn_nor_measure():
+    net = net_of(3)
+    held = freeze(net, ["backbone"])
+    net.train()
+    freeze_norms(net, held)
+    before = {n: v.clone() for n, v in net.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 0.1)
+    net(torch.rand(4, 3, 64, 64)).square().sum().backward()
+    optimizer.step()
+    changed = {n for n, v in net.state_dict().items() if not torch.equal(v, before[n])}
+    assert changed
+    assert not any(n.startswith("backbone.") for n in changed)
+
+
+def test_part_that_is_not_there_cannot_be_frozen():
+    with pytest.raises(RecipeError, match="no part 'neck'; its parts are backbone, dropout, head"):
+        freeze(net_of(3), ["neck"])
+    with pytest.raises(RecipeError, match="no part 'back'"):
+        freeze(net_of(3), ["back"])
+    with pytest.raises(RecipeError, match="nothing is left to learn"):
+        freeze(net_of(3), ["backbone", "head"])

@@ -1,18 +1,16 @@
-"""COCO weights of YOLOX-Nano for the network csp s: ``.cache/yolox_nano.pth``.
+"""COCO weights of YOLOX-Nano for the network csp yolox: ``.cache/yolox_nano.pth``.
 
-Beside it ``yolox_nano_stem4.pth`` and ``yolox_nano_stem3.pth``: the same with a
-smaller first convolution, fitted to give nearly what the large one gives.
+    python tools/data/yolox_nano.py FOLDER/yolox_nano.onnx RECIPE
 
-    python tools/data/yolox_nano.py FOLDER/yolox_nano.onnx PICTURES
+Classes are those of the recipe's data, which must be among COCO's. A hundred of
+its training pictures give the normalisations the statistics that training goes on
+from, and are what the distances are fitted on; their labels play no part.
 
-PICTURES is a folder of any photos; a hundred of them give the normalisations
-the statistics that training goes on from.
-
-Apache-2.0, https://github.com/Megvii-BaseDetection/YOLOX, release 0.1.1. That
-net is csp s with SiLU and a first convolution of side 6; only its last
-convolutions have no counterpart there. Its ONNX file has the convolutions in
-the order in which they run, each joined with its normalisation. The joined bias
-goes to the normalisation that is here.
+Apache-2.0, https://github.com/Megvii-BaseDetection/YOLOX, release 0.1.1. Its
+ONNX file has the convolutions in the order in which they run, each joined with
+its normalisation. The joined bias goes to the normalisation that is here. Only
+the boxes differ: centre and logarithmic size there, four distances here, for
+which least squares give a start that training has to better.
 """
 
 from __future__ import annotations
@@ -28,21 +26,31 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenn.data.images import SUFFIXES, read
+from edgenn.data import Dataset
+from edgenn.data.images import read
+from edgenn.data.load import load_dataset
 from edgenn.nets import NetSpec, csp
+from edgenn.nets._detect import STRIDES
+from edgenn.recipe.load import load_recipe
+from edgenn.runtime.labels import COCO
 
 SIZE = (320, 320)
-STEM = "backbone.stem"
+Pair = tuple[Tensor, Tensor]
 
 
-def convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
-    """Weights and biases in the order of the graph, without the last ones of the head."""
+def parameters(path: Path) -> tuple[list[Pair], dict[str, Pair]]:
+    """Weights and biases in the order of the graph; those of the last ones of the head by name."""
     graph = onnx.load(path).graph
-    values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    convs = [
-        node for node in graph.node if node.op_type == "Conv" and "_preds" not in node.input[1]
-    ]
-    return [(torch.tensor(values[c.input[1]]), torch.tensor(values[c.input[2]])) for c in convs]
+    values = {i.name: torch.tensor(numpy_helper.to_array(i)) for i in graph.initializer}
+    order, ends = [], {}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            pair = values[node.input[1]], values[node.input[2]]
+            if "_preds" in node.input[1]:
+                ends[node.input[1].removeprefix("head.").removesuffix(".weight")] = pair
+            else:
+                order.append(pair)
+    return order, ends
 
 
 def stem(weight: Tensor) -> Tensor:
@@ -62,8 +70,7 @@ def in_order(net: nn.Module) -> list[csp.Conv]:
         for module in net.modules()
         if isinstance(module, csp.Conv)
     ]
-    with torch.no_grad():
-        net(torch.zeros(1, 3, *SIZE))
+    net(torch.zeros(1, 3, *SIZE))
     for hook in hooks:
         hook.remove()
     return order
@@ -74,63 +81,84 @@ def fill(block: csp.Conv, weight: Tensor, bias: Tensor) -> None:
     conv, norm = block[0], block[1]
     if conv.weight.shape != weight.shape:
         raise SystemExit(f"{tuple(weight.shape)} in the file, {tuple(conv.weight.shape)} here")
-    with torch.no_grad():
-        conv.weight.copy_(weight)
-        norm.bias.copy_(bias)
-        norm.weight.fill_((1 + norm.eps) ** 0.5)
+    conv.weight.copy_(weight)
+    norm.bias.copy_(bias)
+    norm.weight.fill_((1 + norm.eps) ** 0.5)
 
 
 def rebuild(blocks: list[csp.Conv], net: nn.Module, pictures: Tensor) -> None:
     """Give every normalisation the statistics of its input, and keep what it computes."""
-    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+    seen: dict[nn.Module, Pair] = {}
 
     def note(norm: nn.Module, inputs: tuple[Tensor]) -> None:
         var, mean = torch.var_mean(inputs[0], (0, 2, 3))
         seen[norm] = (mean, var)
 
     hooks = [block[1].register_forward_pre_hook(note) for block in blocks]
-    with torch.no_grad():
-        net.eval()(pictures)
-        for hook in hooks:
-            hook.remove()
-        for norm, (mean, var) in seen.items():
-            norm.running_mean.copy_(mean)
-            norm.running_var.copy_(var)
-            norm.weight.copy_((var + norm.eps).sqrt())
-            norm.bias.add_(mean)
+    net.eval()(pictures)
+    for hook in hooks:
+        hook.remove()
+    for norm, (mean, var) in seen.items():
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(var)
+        norm.weight.copy_((var + norm.eps).sqrt())
+        norm.bias.add_(mean)
 
 
-def fitted(net: csp.Detector, pictures: Tensor, kernel: int) -> dict[str, Tensor]:
-    """A smaller first convolution: least squares over many places of the pictures."""
-    wide = net.backbone.stem[0]
-    with torch.no_grad():
-        wanted = wide(pictures).permute(0, 2, 3, 1).flatten(0, 2)
-    seen = functional.unfold(pictures, kernel, padding=(kernel - 1) // 2, stride=2)
-    seen = seen.permute(0, 2, 1).flatten(0, 1)
-    some = torch.randperm(len(seen), generator=torch.Generator().manual_seed(0))[:200_000]
-    # A constant beside the pixels takes up the difference of the means.
-    rows = functional.pad(seen[some], (0, 1), value=1.0).double()
-    solved = torch.linalg.lstsq(rows, wanted[some].double()).solution.float()
-    missed = (rows.float() @ solved - wanted[some]).var(0) / wanted[some].var(0)
-    print(f"first convolution of side {kernel}: {missed.mean():.3f} of the variance is lost")
-    weight = solved[:-1].T.reshape(-1, 3, kernel, kernel)
-    mean = net.backbone.stem[1].running_mean
-    return {f"{STEM}.0.weight": weight.contiguous(), f"{STEM}.1.running_mean": mean - solved[-1]}
+def finish(net: csp.Detector, ends: dict[str, Pair], pictures: Tensor, classes: list[int]) -> None:
+    """Fill the last convolutions: copied for the scores, fitted for the distances."""
+    levels = net.pyramid(net.backbone(pictures))
+    for i, (head, features) in enumerate(zip(net.heads, levels, strict=True)):
+        x = head.stem(features)
+        what, where = head.what(x), head.where(x)
+        outputs = head.outputs
+        weight, bias = ends[f"cls_preds.{i}"]
+        outputs.scores.weight.copy_(weight[classes])
+        outputs.scores.bias.copy_(bias[classes])
+        for own, given in zip(outputs.objectness.parameters(), ends[f"obj_preds.{i}"], strict=True):
+            own.copy_(given)
+        sure = outputs.objectness(where).sigmoid() * functional.conv2d(
+            what, weight, bias
+        ).sigmoid().amax(1, keepdim=True)
+        moved = functional.conv2d(where, *ends[f"reg_preds.{i}"])
+        wanted = distances(moved).permute(0, 2, 3, 1).flatten(0, 2)
+        rows = functional.pad(where.permute(0, 2, 3, 1).flatten(0, 2), (0, 1), value=1.0)
+        # Cells that hold nothing have boxes too, which nobody ever sees.
+        heavy = sure.flatten().sqrt()[:, None]
+        solved = torch.linalg.lstsq((rows * heavy).double(), (wanted * heavy).double()).solution
+        off = ((rows.double() @ solved - wanted).abs() * heavy**2).sum() / (heavy**2).sum() / 4
+        print(f"stride {STRIDES[i]}: distances off by {off:.3f} strides on average")
+        outputs.distances.weight.copy_(solved[:-1].T[..., None, None])
+        outputs.distances.bias.copy_(solved[-1])
 
 
-def batch(folder: Path, count: int = 100) -> Tensor:
-    """Photos of a folder, (N, 3, H, W) RGB, 0..1."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)[:count]
-    if not files:
-        raise SystemExit(f"there are no pictures in {folder}")
-    small = [cv2.resize(read(file), SIZE, interpolation=cv2.INTER_AREA) for file in files]
+def distances(moved: Tensor) -> Tensor:
+    """(B, 4, H, W), in strides, from centre and logarithmic size.
+
+    There the centre is counted from a cell's corner, here distances are from its centre.
+    """
+    x, y = moved[:, 0] - 0.5, moved[:, 1] - 0.5
+    half_width, half_height = moved[:, 2].exp() / 2, moved[:, 3].exp() / 2
+    edges = [half_width - x, half_height - y, half_width + x, half_height + y]
+    return torch.stack(edges, 1).clamp(min=0)
+
+
+def batch(data: Dataset, count: int = 100) -> Tensor:
+    """Training pictures, (N, 3, H, W) RGB, 0..1."""
+    images = (read(sample.path) for sample in data.train[:count])
+    small = [cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA) for image in images]
     return torch.stack([torch.tensor(s[..., ::-1].copy()).permute(2, 0, 1) / 255 for s in small])
 
 
-def main(model: Path, pictures: Path) -> None:
+@torch.no_grad()
+def main(model: Path, recipe: Path) -> None:
     """Write the file."""
-    net = csp.build(csp.Config(16, kernel=6, activation="silu"), NetSpec(1, SIZE))
-    blocks, given = in_order(net), convolutions(model)
+    data = load_dataset(load_recipe(recipe))
+    if unknown := set(data.labels) - set(COCO):
+        raise SystemExit(f"COCO has no class {', '.join(sorted(unknown))}")
+    classes = [COCO.index(label) for label in data.labels]
+    net = csp.build(csp.SIZES["yolox"], NetSpec(len(classes), SIZE))
+    blocks, (given, ends) = in_order(net), parameters(model)
     if len(blocks) != len(given):
         raise SystemExit(
             f"{model} has {len(given)} convolutions, not {len(blocks)}; is it YOLOX-Nano?"
@@ -138,25 +166,18 @@ def main(model: Path, pictures: Path) -> None:
     given[0] = (stem(given[0][0]), given[0][1])
     for block, (weight, bias) in zip(blocks, given, strict=True):
         fill(block, weight, bias)
-    photos = batch(pictures)
+    photos = batch(data)
     rebuild(blocks, net, photos)
+    finish(net, ends, photos, classes)
+    out = CACHE / "yolox_nano.pth"
     CACHE.mkdir(exist_ok=True)
-    weights = {k: v for k, v in net.state_dict().items() if ".outputs." not in k}
-    save(weights, "yolox_nano")
-    for kernel in (4, 3):
-        save({**weights, **fitted(net, photos, kernel)}, f"yolox_nano_stem{kernel}")
-
-
-def save(weights: dict[str, Tensor], name: str) -> None:
-    """Write one file of weights."""
-    out = CACHE / f"{name}.pth"
     temporary = out.with_suffix(".tmp")
-    torch.save(weights, temporary)
+    torch.save(net.state_dict(), temporary)
     temporary.rename(out)
     print(out)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        raise SystemExit("usage: python tools/data/yolox_nano.py FOLDER/yolox_nano.onnx PICTURES")
+        raise SystemExit("usage: python tools/data/yolox_nano.py FOLDER/yolox_nano.onnx RECIPE")
     main(Path(sys.argv[1]), Path(sys.argv[2]))
