@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 from ai_edge_quantizer import qtyping, quantizer, recipe
 from ai_edge_quantizer.calibrator import Calibrator
 from ai_edge_quantizer.recipe_manager import AlgorithmName, RecipeManager
+from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 from ai_edge_quantizer.utils.qsv_utils import min_max_update
 
 from edgenn.compress._quiet import quiet
+from edgenn.train.qat import SILU_FLOOR
 from edgenn.types import Floats
 
 _SIGNATURE = "serving_default"
@@ -35,7 +38,32 @@ def static_int8(data: bytes, samples: Iterable[Floats]) -> bytes:
         # scores are high in few cells of few samples: the average clips just those.
         ranges = Calibrator(bytes(data), qsv_update_func=min_max_update)
         ranges.calibrate(feeds, rules)
-        return bytes(work.quantize(ranges.get_model_qsvs()).quantized_model)
+        found = ranges.get_model_qsvs()
+        # What SiLU takes, without the part that it turns into nothing.
+        for name in _silu_inputs(data) & found.keys():
+            found[name]["min"] = np.maximum(found[name]["min"], np.float32(SILU_FLOOR))
+        return bytes(work.quantize(found).quantized_model)
+
+
+def _silu_inputs(data: bytes) -> set[str]:
+    """Names of tensors that a sigmoid takes and its output is multiplied with."""
+    model = tfl_flatbuffer_utils.read_model(data)
+    found = set()
+    for graph in model.subgraphs:
+        kinds = [
+            tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.get(
+                model.operatorCodes[operator.opcodeIndex].builtinCode
+            )
+            for operator in graph.operators
+        ]
+        joined = list(zip(kinds, graph.operators, strict=True))
+        products = [o for kind, o in joined if kind == qtyping.TFLOperationName.MUL]
+        multiplied = {int(i) for o in products for i in o.inputs}
+        for kind, o in joined:
+            sigmoid = kind == qtyping.TFLOperationName.LOGISTIC
+            if sigmoid and {int(o.inputs[0]), int(o.outputs[0])} <= multiplied:
+                found.add(tfl_flatbuffer_utils.get_tensor_name(graph.tensors[o.inputs[0]]))
+    return found
 
 
 def dynamic_int8(data: bytes) -> bytes:

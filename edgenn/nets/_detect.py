@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from edgenn.errors import UsageError
 from edgenn.nets import NetSpec
+from edgenn.ops.decode.ltrb import Form
 
 # Pixels per cell of the levels, in the order of the outputs' rows.
 STRIDES = (8, 16, 32)
@@ -22,7 +23,7 @@ START = 2.0
 
 
 class Outputs(nn.Module):
-    """Class logits and box distances of one level.
+    """Class logits and boxes of one level, in a form of `edgenn.ops.decode.ltrb`.
 
     Distances to four edges per cell: FCOS, Tian et al. 2019 (https://arxiv.org/abs/1904.01355).
     The two stay apart to the end, so that they never share a quantisation scale.
@@ -34,27 +35,36 @@ class Outputs(nn.Module):
             features of the box: how sure it is that there is anything. The sum of
             logits stands for the product of probabilities in YOLOX, Ge et al. 2021
             (https://arxiv.org/abs/2107.08430).
+        form: What the four numbers of a box are.
     """
 
-    def __init__(self, width: int, classes: int, *, objectness: bool = False) -> None:
+    def __init__(
+        self, width: int, classes: int, *, objectness: bool = False, form: Form = "edges"
+    ) -> None:
         super().__init__()
+        self._form = form
         self.scores, self.distances = nn.Conv2d(width, classes, 1), nn.Conv2d(width, 4, 1)
         self.objectness = nn.Conv2d(width, 1, 1) if objectness else None
         rare = -math.log((1 - PRIOR) / PRIOR)
-        starts = [(self.scores, rare), (self.distances, START), (self.objectness, 0.0)]
+        size = START if form == "edges" else math.log(2 * START)
+        starts = [(self.scores, rare), (self.distances, size), (self.objectness, 0.0)]
         for conv, start in starts:
             if conv is None:
                 continue
             assert conv.bias is not None
             nn.init.normal_(conv.weight, std=0.01)
             nn.init.constant_(conv.bias, start)
+        if form == "centre":
+            nn.init.constant_(self.distances.bias[:2], 0.5)  # type: ignore[index]  # there is one
 
     def forward(self, what: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, C, H, W) twice to distances (B, H*W, 4), at least 0, and logits (B, H*W, K).
+        """Features (B, C, H, W) twice to boxes (B, H*W, 4) and logits (B, H*W, K).
 
-        Both come row by row; distances are in strides.
+        Both come row by row; boxes are in strides, distances at least 0.
         """
-        distances, scores = functional.relu(self.distances(where)), self.scores(what)
+        distances, scores = self.distances(where), self.scores(what)
+        if self._form == "edges":
+            distances = functional.relu(distances)
         if self.objectness is not None:
             scores = scores + self.objectness(where)
         return distances.flatten(2).transpose(1, 2), scores.flatten(2).transpose(1, 2)

@@ -5,11 +5,11 @@
 - layout and proportions: YOLOX-Nano, Ge et al. 2021 (https://arxiv.org/abs/2107.08430),
   so that its COCO weights can be the start (`tools/data/yolox_nano.py`)
 
-Other than there: four distances instead of centre and size, so that boxes need no
-exponential, and boxes and scores as outputs of their own. By default ReLU, which
+Other than there: boxes and scores are outputs of their own. By default ReLU, which
 costs nothing beside a convolution and quantises well, a first convolution of side
-3, and no objectness, since scores are trained towards the quality of their box; an
-option brings each of them back for weights of YOLOX.
+3, no objectness, since scores are trained towards the quality of their box, and four
+distances in place of centre and size; an option brings each of them back for weights
+of YOLOX.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from torch.nn import functional
 from edgenn.nets import NetSpec
 from edgenn.nets._detect import STRIDES, Outputs, check_sides, double, join
 from edgenn.nets._mobilenet import init_convs
+from edgenn.ops.decode.ltrb import Form
 
 TASK = "detect"
 OUTPUTS = ("boxes", "scores")
@@ -45,6 +46,7 @@ class Config:
             weights of YOLOX. In LiteRT's int8 it is a look-up and a product, a fifth on
             top of ReLU's time; ONNX Runtime's int8 takes twice as long with it.
         objectness: See `edgenn.nets._detect.Outputs`; True for weights of YOLOX.
+        form: What the four numbers of a box are; "centre" for weights of YOLOX.
     """
 
     stem: int
@@ -54,12 +56,13 @@ class Config:
     kernel: int = 3
     activation: Literal["relu", "silu"] = "relu"
     objectness: bool = False
+    form: Form = "edges"
 
 
 SIZES = {
     "n": Config(8, (1, 2, 2, 1), head=48, depth=1),
     "s": Config(16),
-    "yolox": Config(16, kernel=6, activation="silu", objectness=True),
+    "yolox": Config(16, kernel=6, activation="silu", objectness=True, form="centre"),
     "m": Config(32, head=96),
 }
 
@@ -206,7 +209,7 @@ class Head(nn.Module):
         self.stem = Conv(inputs, width)
         self.what, self.where = branch(), branch()
         init_convs(self)
-        self.outputs = Outputs(width, classes, objectness=config.objectness)
+        self.outputs = Outputs(width, classes, objectness=config.objectness, form=config.form)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W) to distances (B, H*W, 4) and logits (B, H*W, classes)."""
@@ -243,6 +246,5 @@ def build(config: Config, spec: NetSpec) -> nn.Module:
 
 
 def decode_params(config: Config) -> dict[str, Any]:
-    """Strides of the levels, in the order of the outputs' rows."""
-    del config
-    return {"strides": list(STRIDES)}
+    """Strides of the levels, in the order of the outputs' rows, and form of the boxes."""
+    return {"strides": list(STRIDES), "form": config.form}

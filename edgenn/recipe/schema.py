@@ -161,6 +161,11 @@ class Train(Section):
         description="pretrained normalisations keep their statistics; for weights whose "
         "statistics small batches cannot give",
     )
+    qat: bool = Field(
+        False,
+        description="pictures: round activations to int8 in training, so that int8 files lose "
+        "less; for fine-tuning, without amp",
+    )
     weight_decay: float = Field(0.01, ge=0)
     warmup: Share = Field(0.05, description="share of all steps with a rising learning rate")
     clip: float = Field(5.0, ge=0, description="largest gradient norm; 0 switches it off")

@@ -53,13 +53,16 @@ class Teacher:
         if tuple(run.decode_params["strides"]) != loss.strides:
             raise RecipeError("train.distill.run: the teacher has cells of other strides")
         self._net = run.net.to(device)
+        # Its boxes may have another form than those of the net.
+        self._answers = Detection(loss.strides, run.decode_params.get("form", "edges"))
 
     def add(self, loss: Loss, outputs: tuple[Tensor, Tensor], x: Tensor) -> Loss:
         """Add how far outputs are from what the teacher says of the same ``x``."""
-        with torch.no_grad():
-            wanted = self._net(x)
         size = (x.shape[2], x.shape[3])
-        what, where = self._loss.resemblance(outputs, wanted, size)
+        with torch.no_grad():
+            boxes, scores = self._net(x)
+            boxes = self._answers.boxes(boxes, size)[1]
+        what, where = self._loss.resemblance(outputs, (boxes, scores), size)
         told = what + where
         return Loss(loss.total + self._weight * told, {**loss.parts, "teacher": told.detach()})
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenn.ops.decode.ltrb import centers
+from edgenn.ops.decode.ltrb import MAX_LOG, Form, centers
 from edgenn.train.assign import Truth, assign, giou
 from edgenn.types import Floats
 
@@ -61,11 +61,12 @@ class Detection(nn.Module):
 
     Args:
         strides: Of the grid's levels.
+        form: What the four numbers of a box are; see `edgenn.ops.decode.ltrb`.
     """
 
-    def __init__(self, strides: Sequence[int]) -> None:
+    def __init__(self, strides: Sequence[int], form: Form = "edges") -> None:
         super().__init__()
-        self.strides = tuple(strides)
+        self.strides, self._form = tuple(strides), form
         self._reach = float(min(strides))
         self._grids: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
@@ -75,7 +76,7 @@ class Detection(nn.Module):
         ``target`` has per picture (M, 4) boxes in net pixels and (M,) class ids.
         """
         logits = outputs[1].float()
-        points, boxes = self._boxes(outputs[0], (x.shape[2], x.shape[3]))
+        points, boxes = self.boxes(outputs[0], (x.shape[2], x.shape[3]))
         truth = pad(target, logits.device)
         given = assign(logits.sigmoid(), boxes, points, truth, self._reach)
 
@@ -93,28 +94,36 @@ class Detection(nn.Module):
     def resemblance(
         self, outputs: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """The two terms of the loss, with another net's outputs as the truth of every cell.
+        """The two terms of the loss, with another net's answers as the truth of every cell.
 
         Args:
             outputs: Boxes and scores of the net.
-            wanted: Boxes and scores of the other one.
+            wanted: Boxes (B, N, 4) in net pixels and logits (B, N, C) of the other one.
             size: Height and width of the pictures.
         """
         logits, scores = outputs[1].float(), wanted[1].float().sigmoid()
-        (_, boxes), (_, theirs) = (self._boxes(o[0], size) for o in (outputs, wanted))
         best = scores.amax(2)
         mass = best.sum().clamp(min=1.0)
         what = _quality_focal(logits, scores).sum() / mass
-        where = ((1 - giou(boxes, theirs)) * best).sum() / mass
+        boxes = self.boxes(outputs[0], size)[1]
+        where = ((1 - giou(boxes, wanted[0])) * best).sum() / mass
         return what, BOX_WEIGHT * where
 
-    def _boxes(self, distances: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Centres (N, 2) of the cells, and boxes (B, N, 4), both in net pixels."""
+    def boxes(self, values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Centres (N, 2) of the cells, and boxes (B, N, 4), both in net pixels.
+
+        The same as `edgenn.ops.decode.ltrb.to_boxes`, with gradients.
+        """
         if size not in self._grids:
             points, scales = (torch.from_numpy(a) for a in centers(size, self.strides))
-            self._grids[size] = points.to(distances.device), scales.to(distances.device)
+            self._grids[size] = points.to(values.device), scales.to(values.device)
         points, scales = self._grids[size]
-        reach = distances.float() * scales
+        values = values.float()
+        if self._form == "centre":
+            middle = points + (values[..., :2] - 0.5) * scales
+            half = values[..., 2:].clamp(max=MAX_LOG).exp() * scales / 2
+            return points, torch.cat([middle - half, middle + half], -1)
+        reach = values * scales
         return points, torch.cat([points - reach[..., :2], points + reach[..., 2:]], -1)
 
 

@@ -43,13 +43,10 @@ def make_optimizer(net: nn.Module, train: Train, pretrained: Collection[str]) ->
 
 
 def _block(name: str) -> str:
-    """The part of a net that a parameter is in: ``backbone.features.7``, ``pyramid.join``.
-
-    Names end at the first number, or at the second word where none comes first.
-    """
-    words = name.split(".")
-    number = next((i for i, word in enumerate(words) if word.isdigit()), 1)
-    return ".".join(words[: number + 1])
+    """The part of a net that a parameter is in: ``backbone.features.7``, ``pyramid.join``."""
+    path = name.split(".")[:-1]
+    numbered = len(path) > 3 and path[2].isdigit()
+    return ".".join(path[: 3 if numbered else 2])
 
 
 def _depths(names: Iterable[str]) -> dict[str, int]:

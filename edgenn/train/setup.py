@@ -21,7 +21,7 @@ from edgenn.data.load import load_dataset
 from edgenn.errors import DataError, RecipeError, UsageError
 from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Recipe
-from edgenn.train import build, folder, losses, state
+from edgenn.train import build, folder, losses, qat, state
 from edgenn.train.checkpoint import Header, Progress
 from edgenn.train.distill import Teacher
 from edgenn.train.evaluate import METRIC
@@ -156,10 +156,7 @@ def prepare(job: Job) -> Session:
         state.check_same(saved.header, header, where)
         header, progress = saved.header, saved.header.progress
     elif recipe.net.weights:
-        loaded = load_weights(net, expand(recipe.net.weights, "net.weights"))
-        if main:
-            _log.info("net.weights: %s", loaded)
-        progress.pretrained = sorted(loaded.names)
+        progress.pretrained = _load_weights(net, recipe, quiet=not main)
     held = freeze(net, recipe.train.freeze)
     if spec.kind == "image":
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
@@ -167,6 +164,9 @@ def prepare(job: Job) -> Session:
     # Copied before the accelerator wraps it: measured in float32, like what is exported.
     average = Average(net, recipe.train.ema)
     average.net.to(accelerator.device)
+    # The averaged one too, so that the epoch is chosen that will do best in int8.
+    for each in (net, average.net) if recipe.train.qat else ():
+        qat.enable(each)
     wrapped, stepper = accelerator.prepare(net, optimizer)
     # Processes must not all drop the same features.
     torch.manual_seed(recipe.seed + accelerator.process_index)
@@ -200,6 +200,14 @@ def prepare(job: Job) -> Session:
     if saved is not None:
         state.restore(session, saved)
     return session
+
+
+def _load_weights(net: nn.Module, recipe: Recipe, *, quiet: bool) -> list[str]:
+    """Names of the tensors that the net's weights file gave."""
+    loaded = load_weights(net, expand(recipe.net.weights, "net.weights"))
+    if not quiet:
+        _log.info("net.weights: %s", loaded)
+    return sorted(loaded.names)
 
 
 def make_accelerator(device: str | None, *, amp: bool) -> Accelerator:
@@ -239,7 +247,8 @@ def _folder(job: Job) -> Path:
 def _loss(recipe: Recipe, dataset: Dataset) -> nn.Module:
     settings = recipe.train
     if recipe.task == "detect":
-        return losses.Detection(build.decode(recipe).params["strides"])
+        params = build.decode(recipe).params
+        return losses.Detection(params["strides"], params.get("form", "edges"))
     weights = None
     if settings.class_balance:
         weights = losses.class_weights(_counts(dataset), settings.class_balance)

@@ -3,9 +3,12 @@ computes from the written file is what torch computes."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -13,6 +16,7 @@ from torch import nn
 from edgenn import plugins
 from edgenn.errors import UsageError
 from edgenn.export import formats
+from edgenn.nets import NetSpec, csp
 from edgenn.runtime import engines
 
 
@@ -178,3 +182,49 @@ def test_unknown_opset_is_refused_in_a_sentence():
     form = plugins.load(formats, "onnx")
     with pytest.raises(UsageError, match="--opset must lie between 18 and 23, not 9"):
         form.convert(Conv(), np.zeros((1, 3, 32, 32), np.float32), ("boxes", "scores"), 9)
+
+
+class Deep(nn.Module):
+    """What SiLU takes reaches far below zero, where it gives nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 2, 1)
+        with torch.no_grad():
+            self.first.bias[0] = -300.0
+
+    def forward(self, x):
+        return self.last(nn.functional.silu(self.first(x)))
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
+def test_int8_spends_no_codes_on_what_silu_makes_nothing(name):
+    torch.manual_seed(0)
+    net, form = Deep().eval(), plugins.load(formats, name)
+    inputs = [np.random.default_rng(i).random((1, 3, 32, 32), np.float32) for i in range(8)]
+    plain = form.convert(net, inputs[0], ("y",), 18)
+    laid = [as_file_takes(form, x) for x in inputs]
+    data = form.int8(plain, laid, recurrent=False, method="minmax")
+    names = form.tensors(data, "input", ("y",))
+    engine = plugins.load(engines, form.ENGINE).open_model(data, 1)
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(inputs[0])).numpy()
+    got = engine.run({names["input"]: laid[0]})[names["y"]]
+    assert np.abs(got - wanted).max() < 0.06
+
+
+def test_every_convolution_of_an_int8_onnx_runs_in_int8(tmp_path):
+    """ONNX Runtime leaves a convolution in float, and slow, where a conversion does not fit."""
+    net = csp.build(csp.Config(8, activation="silu"), NetSpec(2, (64, 64))).eval()
+    inputs = [np.random.default_rng(i).random((1, 3, 64, 64), np.float32) for i in range(3)]
+    form = plugins.load(formats, "onnx")
+    plain = form.convert(net, inputs[0], csp.OUTPUTS, 18)
+    data = form.int8(plain, inputs, recurrent=False, method="minmax")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(tmp_path / "optimised.onnx").graph
+    found = Counter(node.op_type for node in graph.node)
+    assert found["QLinearConv"] > 50
+    assert not found["Conv"] + found["FusedConv"]

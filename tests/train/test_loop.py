@@ -17,6 +17,7 @@ import torch
 
 from edgenn.errors import EdgennError, RecipeError, UsageError
 from edgenn.recipe.load import dump_recipe, load_recipe
+from edgenn.recipe.schema import Augment
 from edgenn.train import checkpoint
 from edgenn.train.checkpoint import BEST, LAST
 from edgenn.train.loop import train
@@ -119,13 +120,37 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(tmp_path, make_recipe, d
         train(Job(recipe, tmp_path, device="cpu", resume=True))
 
 
-@pytest.mark.parametrize("task", ["detect", "sequence"])
+def fine_tuning(make_recipe, data, teacher):
+    """A detector that has everything: loaded and frozen parts, a teacher, sizes that change."""
+    recipe = make_recipe(
+        "detect", data, epochs=2, batch=40, freeze=["backbone"], distill={"run": str(teacher)}
+    )
+    net = recipe.net.model_copy(update={"weights": str(teacher / BEST)})
+    augment = Augment(mosaic=0.5, mixup=0.5, multiscale=(0.7, 1.5))
+    return recipe.model_copy(update={"net": net, "augment": augment})
+
+
+def test_frozen_part_stays_and_the_rest_learns(tmp_path, make_recipe, boxes_data):
+    first = train(Job(make_recipe("detect", boxes_data, epochs=2), tmp_path, device="cpu")).folder
+    recipe = fine_tuning(make_recipe, boxes_data, first)
+    before, after = tensors(first / BEST), tensors(train(Job(recipe, tmp_path)).folder / LAST)
+    same = {n for n, t in before.items() if torch.equal(t, after[n])}
+    backbone = {n for n in before if n.startswith("model.backbone.")}
+    assert backbone <= same
+    assert "model.heads.0.outputs.scores.weight" not in same
+
+
+@pytest.mark.parametrize("task", ["detect", "sequence", "fine-tune"])
 def test_resume_at_every_place_is_the_same(
     tmp_path, make_recipe, boxes_data, waves_data, monkeypatch, task
 ):
     """Stops of this process's own, at odd steps; the resumed process has another random state."""
-    data = boxes_data if task == "detect" else waves_data
-    recipe = make_recipe(task, data, epochs=2, batch=40)
+    if task == "fine-tune":
+        teacher = train(Job(make_recipe("detect", boxes_data, epochs=1), tmp_path / "teacher"))
+        recipe = fine_tuning(make_recipe, boxes_data, teacher.folder)
+    else:
+        data = boxes_data if task == "detect" else waves_data
+        recipe = make_recipe(task, data, epochs=2, batch=40)
     whole = train(Job(recipe, tmp_path / "whole", device="cpu"))
     times = 0
     while True:

@@ -6,7 +6,7 @@ import torch
 
 from edgenn.ops.boxes import iou as numpy_iou
 from edgenn.ops.decode.ltrb import build as ltrb
-from edgenn.ops.decode.ltrb import centers
+from edgenn.ops.decode.ltrb import centers, to_boxes
 from edgenn.train.assign import Truth, assign, giou, iou
 from edgenn.train.losses import CrossEntropy, Detection, class_weights, pad
 
@@ -135,13 +135,11 @@ def test_detection_loss_of_empty_pictures_is_finite_and_pushes_scores_down():
 def test_resemblance_falls_to_nothing_where_both_nets_agree():
     loss = Detection(STRIDES)
     generator = torch.Generator().manual_seed(0)
-    theirs = (
-        torch.rand(1, len(POINTS), 4, generator=generator) * 3,
-        torch.randn(1, len(POINTS), 2, generator=generator),
-    )
-    same = loss.resemblance(theirs, theirs, SIZE)
-    assert float(sum(same)) == pytest.approx(0, abs=1e-5)
-    what, where = loss.resemblance((theirs[0] + 1, theirs[1] - 1), theirs, SIZE)
+    distances = torch.rand(1, len(POINTS), 4, generator=generator) * 3
+    logits = torch.randn(1, len(POINTS), 2, generator=generator)
+    theirs = (loss.boxes(distances, SIZE)[1], logits)
+    assert float(sum(loss.resemblance((distances, logits), theirs, SIZE))) < 1e-5
+    what, where = loss.resemblance((distances + 1, logits - 1), theirs, SIZE)
     assert what > 0.01
     assert where > 0.1
 
@@ -149,9 +147,25 @@ def test_resemblance_falls_to_nothing_where_both_nets_agree():
 def test_boxes_where_the_teacher_sees_nothing_do_not_matter():
     loss = Detection(STRIDES)
     nothing = torch.full((1, len(POINTS), 1), -20.0)
-    boxes = torch.ones(1, len(POINTS), 4)
-    where = loss.resemblance((boxes * 5, nothing), (boxes, nothing), SIZE)[1]
-    assert float(where) < 1e-4
+    ones = torch.ones(1, len(POINTS), 4)
+    theirs = (loss.boxes(ones, SIZE)[1], nothing)
+    assert float(loss.resemblance((ones * 5, nothing), theirs, SIZE)[1]) < 1e-4
+
+
+@pytest.mark.parametrize("form", ["edges", "centre"])
+def test_boxes_are_those_of_the_runtime_in_each_form(form):
+    values = np.random.default_rng(0).uniform(-0.5, 2, (len(POINTS), 4)).astype(np.float32)
+    ours = Detection(STRIDES, form).boxes(torch.from_numpy(values)[None], SIZE)[1][0]
+    theirs = to_boxes(values, *centers(SIZE, STRIDES), form)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_centre_form_by_hand():
+    points, scales = centers(SIZE, STRIDES)
+    values = np.tile(np.float32([0.75, 0.5, np.log(2), np.log(3)]), (len(points), 1))
+    boxes = to_boxes(values, points, scales, "centre")
+    # The first cell of stride 8 has its centre at 4, 4.
+    np.testing.assert_allclose(boxes[0], [6 - 8, 4 - 12, 6 + 8, 4 + 12], atol=1e-5)
 
 
 def test_cross_entropy_with_smoothing_by_hand():

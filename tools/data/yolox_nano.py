@@ -3,14 +3,12 @@
     python tools/data/yolox_nano.py FOLDER/yolox_nano.onnx RECIPE
 
 Classes are those of the recipe's data, which must be among COCO's. A hundred of
-its training pictures give the normalisations the statistics that training goes on
-from, and are what the distances are fitted on; their labels play no part.
+its training pictures give the normalisations statistics; their labels play no part.
 
 Apache-2.0, https://github.com/Megvii-BaseDetection/YOLOX, release 0.1.1. Its
 ONNX file has the convolutions in the order in which they run, each joined with
-its normalisation. The joined bias goes to the normalisation that is here. Only
-the boxes differ: centre and logarithmic size there, four distances here, for
-which least squares give a start that training has to better.
+its normalisation. The joined bias goes to the normalisation that is here. Its score
+is the product of two probabilities, here their logits are added: much the same order.
 """
 
 from __future__ import annotations
@@ -24,17 +22,17 @@ import torch
 from _wheel import CACHE
 from onnx import numpy_helper
 from torch import Tensor, nn
-from torch.nn import functional
 
 from edgenn.data import Dataset
 from edgenn.data.images import read
 from edgenn.data.load import load_dataset
 from edgenn.nets import NetSpec, csp
-from edgenn.nets._detect import STRIDES
 from edgenn.recipe.load import load_recipe
 from edgenn.runtime.labels import COCO
 
 SIZE = (320, 320)
+# Of the first convolution's outputs.
+LARGEST = 32.0
 Pair = tuple[Tensor, Tensor]
 
 
@@ -105,42 +103,35 @@ def rebuild(blocks: list[csp.Conv], net: nn.Module, pictures: Tensor) -> None:
         norm.bias.add_(mean)
 
 
-def finish(net: csp.Detector, ends: dict[str, Pair], pictures: Tensor, classes: list[int]) -> None:
-    """Fill the last convolutions: copied for the scores, fitted for the distances."""
-    levels = net.pyramid(net.backbone(pictures))
-    for i, (head, features) in enumerate(zip(net.heads, levels, strict=True)):
-        x = head.stem(features)
-        what, where = head.what(x), head.where(x)
-        outputs = head.outputs
-        weight, bias = ends[f"cls_preds.{i}"]
-        outputs.scores.weight.copy_(weight[classes])
-        outputs.scores.bias.copy_(bias[classes])
-        for own, given in zip(outputs.objectness.parameters(), ends[f"obj_preds.{i}"], strict=True):
-            own.copy_(given)
-        sure = outputs.objectness(where).sigmoid() * functional.conv2d(
-            what, weight, bias
-        ).sigmoid().amax(1, keepdim=True)
-        moved = functional.conv2d(where, *ends[f"reg_preds.{i}"])
-        wanted = distances(moved).permute(0, 2, 3, 1).flatten(0, 2)
-        rows = functional.pad(where.permute(0, 2, 3, 1).flatten(0, 2), (0, 1), value=1.0)
-        # Cells that hold nothing have boxes too, which nobody ever sees.
-        heavy = sure.flatten().sqrt()[:, None]
-        solved = torch.linalg.lstsq((rows * heavy).double(), (wanted * heavy).double()).solution
-        off = ((rows.double() @ solved - wanted).abs() * heavy**2).sum() / (heavy**2).sum() / 4
-        print(f"stride {STRIDES[i]}: distances off by {off:.3f} strides on average")
-        outputs.distances.weight.copy_(solved[:-1].T[..., None, None])
-        outputs.distances.bias.copy_(solved[-1])
+def calm(net: csp.Detector, photos: Tensor) -> None:
+    """Bring the channels of the first convolution near each other, for int8.
 
-
-def distances(moved: Tensor) -> Tensor:
-    """(B, 4, H, W), in strides, from centre and logarithmic size.
-
-    There the centre is counted from a cell's corner, here distances are from its centre.
+    Some reach 140 and some 1, which one scale cannot serve. What is taken from a channel
+    there is given back in the next, depthwise convolution: exact for large values, where
+    SiLU is a straight line, nearly so for small ones. Fine-tuning with `train.qat` mends that.
     """
-    x, y = moved[:, 0] - 0.5, moved[:, 1] - 0.5
-    half_width, half_height = moved[:, 2].exp() / 2, moved[:, 3].exp() / 2
-    edges = [half_width - x, half_height - y, half_width + x, half_height + y]
-    return torch.stack(edges, 1).clamp(min=0)
+    seen: list[Tensor] = []
+    stem, wide = net.backbone.stem, net.backbone.stages[0][0][0][0]
+    hook = stem[1].register_forward_hook(lambda _, __, output: seen.append(output.amax((0, 2, 3))))
+    net(photos)
+    hook.remove()
+    factor = (seen[0] / LARGEST).clamp(min=1)
+    stem[1].weight.div_(factor)
+    stem[1].bias.div_(factor)
+    wide.weight.mul_(factor[:, None, None, None])
+
+
+def finish(net: csp.Detector, ends: dict[str, Pair], classes: list[int]) -> None:
+    """Copy the last convolutions."""
+    for i, head in enumerate(net.heads):
+        for name, own in (
+            ("cls", head.outputs.scores),
+            ("obj", head.outputs.objectness),
+            ("reg", head.outputs.distances),
+        ):
+            kept = classes if name == "cls" else slice(None)
+            for mine, given in zip((own.weight, own.bias), ends[f"{name}_preds.{i}"], strict=True):
+                mine.copy_(given[kept])
 
 
 def batch(data: Dataset, count: int = 100) -> Tensor:
@@ -151,12 +142,17 @@ def batch(data: Dataset, count: int = 100) -> Tensor:
 
 
 @torch.no_grad()
-def main(model: Path, recipe: Path) -> None:
-    """Write the file."""
-    data = load_dataset(load_recipe(recipe))
-    if unknown := set(data.labels) - set(COCO):
-        raise SystemExit(f"COCO has no class {', '.join(sorted(unknown))}")
-    classes = [COCO.index(label) for label in data.labels]
+def mapped(
+    model: Path, photos: Tensor, classes: list[int], *, calmed: bool = False
+) -> csp.Detector:
+    """The network with the weights of a file.
+
+    Args:
+        model: The ONNX file.
+        photos: (N, 3, H, W) RGB, 0..1.
+        classes: Class ids of COCO, 0..79, in their new order.
+        calmed: See `calm`.
+    """
     net = csp.build(csp.SIZES["yolox"], NetSpec(len(classes), SIZE))
     blocks, (given, ends) = in_order(net), parameters(model)
     if len(blocks) != len(given):
@@ -166,9 +162,20 @@ def main(model: Path, recipe: Path) -> None:
     given[0] = (stem(given[0][0]), given[0][1])
     for block, (weight, bias) in zip(blocks, given, strict=True):
         fill(block, weight, bias)
-    photos = batch(data)
     rebuild(blocks, net, photos)
-    finish(net, ends, photos, classes)
+    if calmed:
+        calm(net, photos)
+    finish(net, ends, classes)
+    return net.eval()
+
+
+def main(model: Path, recipe: Path) -> None:
+    """Write the file."""
+    data = load_dataset(load_recipe(recipe))
+    if unknown := set(data.labels) - set(COCO):
+        raise SystemExit(f"COCO has no class {', '.join(sorted(unknown))}")
+    classes = [COCO.index(label) for label in data.labels]
+    net = mapped(model, batch(data), classes, calmed=True)
     out = CACHE / "yolox_nano.pth"
     CACHE.mkdir(exist_ok=True)
     temporary = out.with_suffix(".tmp")

@@ -1,9 +1,11 @@
-"""Anchor-free detectors that predict four distances per grid cell.
+"""Anchor-free detectors that predict a box per grid cell.
 
 Two tensors, apart so that they never share a quantisation scale:
 
-- ``boxes`` (1, N, 4): distances from the cell's centre to the left, top, right
-  and bottom edge, in units of the cell's stride (FCOS, Tian et al. 2019).
+- ``boxes`` (1, N, 4), in units of the cell's stride; in the form "edges" the distances
+  from the cell's centre to the left, top, right and bottom edge (FCOS, Tian et al.
+  2019), in the form "centre" x and y of the middle from the cell's top left corner and
+  the logarithms of width and height (YOLOX, Ge et al. 2021).
 - ``scores`` (1, N, C): logits; sigmoid gives the score of each class.
 
 N runs over the strides in the given order, each grid row by row.
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +27,10 @@ from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.plugins import suggestion
 from edgenn.types import Detections, Floats
+
+Form = Literal["edges", "centre"]
+# exp of more than this many cells is no box but a damaged model.
+MAX_LOG = 8.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Params:
         max_det: At most so many boxes per frame.
         candidates: At most so many boxes go into NMS, the best ones; bounded, as NMS
             compares all pairs.
+        form: What the four numbers of a box are; see above.
     """
 
     strides: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)] = (8, 16, 32)
@@ -47,6 +54,7 @@ class Params:
     iou: Annotated[float, Field(ge=0, le=1)] = 0.6
     max_det: Annotated[int, Field(gt=0)] = 100
     candidates: Annotated[int, Field(gt=0, le=3000)] = 300
+    form: Form = "edges"
 
 
 def centers(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:
@@ -91,7 +99,7 @@ def build(
         cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
         if not len(best):
             return Detections.empty(labels)
-        boxes = to_boxes(distances[cells], points[cells], scales[cells])
+        boxes = to_boxes(distances[cells], points[cells], scales[cells], p.form)
         scores = np.asarray(1 / (1 + np.exp(-best)), np.float32)
         return finish((boxes, scores, class_ids), p, labels, geometry)
 
@@ -113,7 +121,18 @@ def _thresholds(p: Params, labels: tuple[str, ...]) -> Floats:
     return np.asarray(np.log(conf / (1 - conf)), np.float32)
 
 
-def to_boxes(distances: Floats, points: Floats, scales: Floats) -> Floats:
-    """(N, 4) x1 y1 x2 y2 in net pixels from distances in strides."""
-    reach = distances * scales
+def to_boxes(values: Floats, points: Floats, scales: Floats, form: Form) -> Floats:
+    """(N, 4) x1 y1 x2 y2 in net pixels.
+
+    Args:
+        values: (N, 4) in strides.
+        points: (N, 2) centres of the cells, net pixels.
+        scales: (N, 1) their strides.
+        form: What the values are.
+    """
+    if form == "centre":
+        middle = points + (values[:, :2] - 0.5) * scales
+        half = np.exp(values[:, 2:].clip(max=MAX_LOG)) * scales / 2
+        return np.concatenate([middle - half, middle + half], 1)
+    reach = values * scales
     return np.concatenate([points - reach[:, :2], points + reach[:, 2:]], 1)

@@ -106,8 +106,8 @@ def train_ours(args: argparse.Namespace, name: str) -> None:
     """As many epochs as fit into the minutes; the last weights count."""
     runs = args.out / "runs"
     if not (runs / name / "summary.json").exists():
-        taken = [timed(runs, name, epochs) for epochs in (1, 4)]
-        each = (taken[1] - taken[0]) / 3
+        taken = [timed(runs, name, epochs) for epochs in (1, 8)]
+        each = (taken[1] - taken[0]) / 7
         # The last epochs are plain ones at full size and take longer.
         epochs = int((0.96 * args.minutes * 60 - taken[0]) / each) + 1
         print(f"{name}: {each:.1f} s per epoch, {epochs} epochs", flush=True)
