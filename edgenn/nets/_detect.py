@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from edgenn.errors import UsageError
 from edgenn.nets import NetSpec
-from edgenn.ops.decode.ltrb import Form
+from edgenn.ops.boxes import Form
 
 # Pixels per cell of the levels, in the order of the outputs' rows.
 STRIDES = (8, 16, 32)

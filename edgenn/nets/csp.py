@@ -24,7 +24,7 @@ from torch.nn import functional
 from edgenn.nets import NetSpec
 from edgenn.nets._detect import STRIDES, Outputs, check_sides, double, join
 from edgenn.nets._mobilenet import init_convs
-from edgenn.ops.decode.ltrb import Form
+from edgenn.ops.boxes import Form
 
 TASK = "detect"
 OUTPUTS = ("boxes", "scores")
@@ -47,6 +47,7 @@ class Config:
             top of ReLU's time; ONNX Runtime's int8 takes twice as long with it.
         objectness: See `edgenn.nets._detect.Outputs`; True for weights of YOLOX.
         form: What the four numbers of a box are; "centre" for weights of YOLOX.
+        parts: See `Split`; 1 leaves the first layers whole.
     """
 
     stem: int
@@ -57,12 +58,13 @@ class Config:
     activation: Literal["relu", "silu"] = "relu"
     objectness: bool = False
     form: Form = "edges"
+    parts: int = 1
 
 
 SIZES = {
     "n": Config(8, (1, 2, 2, 1), head=48, depth=1),
     "s": Config(16),
-    "yolox": Config(16, kernel=6, activation="silu", objectness=True, form="centre"),
+    "yolox": Config(16, kernel=6, activation="silu", objectness=True, form="centre", parts=4),
     "m": Config(32, head=96),
 }
 
@@ -137,6 +139,27 @@ class SpatialPyramid(nn.Module):
         return y
 
 
+class Split(nn.Module):
+    """First convolution, and the depthwise one that follows, in parts of a few channels each.
+
+    The same function as without parts. But each part has a scale of its own in int8: the
+    first channels of trained networks differ a hundredfold in range, and one scale for all
+    of them rounds the small ones away.
+    """
+
+    def __init__(self, channels: int, kernel: int, parts: int) -> None:
+        super().__init__()
+        each = channels // parts
+        self.parts = nn.ModuleList(
+            nn.Sequential(Conv(3, each, kernel, 2), Conv(each, each, 3, 2, each))
+            for _ in range(parts)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, channels, H / 4, W / 4)."""
+        return torch.cat([part(x) for part in self.parts], 1)
+
+
 class Backbone(nn.Module):
     """Features of strides 8, 16 and 32, of 4, 8 and 16 times the stem's channels."""
 
@@ -144,14 +167,16 @@ class Backbone(nn.Module):
         super().__init__()
         c = config.stem
         # With a side of 6 the same as YOLOX's 2x2 pixels as channels and a 3x3 convolution.
-        self.stem = Conv(3, c, config.kernel, 2)
+        whole = config.parts == 1
+        self.stem = Conv(3, c, config.kernel, 2) if whole else Split(c, config.kernel, config.parts)
         stages = []
         for i, repeats in enumerate(config.repeats):
             inputs, outputs = c << i, c << (i + 1)
             last = i == len(config.repeats) - 1
+            begun = i == 0 and not whole
             stages.append(
                 nn.Sequential(
-                    separable(inputs, outputs, 2),
+                    Conv(inputs, outputs) if begun else separable(inputs, outputs, 2),
                     *([SpatialPyramid(outputs)] if last else []),
                     Partial(outputs, outputs, repeats, adds=not last),
                 )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgenn.types import Floats
+
+# What the four numbers are that a detector gives per cell: see `edgenn.ops.decode.ltrb`.
+Form = Literal["edges", "centre"]
 
 
 def area(boxes: Floats) -> Floats:

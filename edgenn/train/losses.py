@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenn.ops.decode.ltrb import MAX_LOG, Form, centers
+from edgenn.ops.boxes import Form
+from edgenn.ops.decode.ltrb import MAX_LOG, centers
 from edgenn.train.assign import Truth, assign, giou
 from edgenn.types import Floats
 

@@ -14,6 +14,7 @@ is the product of two probabilities, here their logits are added: much the same 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -31,8 +32,6 @@ from edgenn.recipe.load import load_recipe
 from edgenn.runtime.labels import COCO
 
 SIZE = (320, 320)
-# Of the first convolution's outputs.
-LARGEST = 32.0
 Pair = tuple[Tensor, Tensor]
 
 
@@ -103,22 +102,31 @@ def rebuild(blocks: list[csp.Conv], net: nn.Module, pictures: Tensor) -> None:
         norm.bias.add_(mean)
 
 
-def calm(net: csp.Detector, photos: Tensor) -> None:
-    """Bring the channels of the first convolution near each other, for int8.
-
-    Some reach 140 and some 1, which one scale cannot serve. What is taken from a channel
-    there is given back in the next, depthwise convolution: exact for large values, where
-    SiLU is a straight line, nearly so for small ones. Fine-tuning with `train.qat` mends that.
-    """
-    seen: list[Tensor] = []
-    stem, wide = net.backbone.stem, net.backbone.stages[0][0][0][0]
-    hook = stem[1].register_forward_hook(lambda _, __, output: seen.append(output.amax((0, 2, 3))))
+def divide(net: csp.Detector, photos: Tensor) -> csp.Detector:
+    """The same network with its first layers in parts, channels of similar range together."""
+    tops: list[Tensor] = []
+    whole = net.backbone.stem
+    hook = whole[1].register_forward_hook(lambda _, __, out: tops.append(out.amax((0, 2, 3))))
     net(photos)
     hook.remove()
-    factor = (seen[0] / LARGEST).clamp(min=1)
-    stem[1].weight.div_(factor)
-    stem[1].bias.div_(factor)
-    wide.weight.mul_(factor[:, None, None, None])
+    order = tops[0].argsort(descending=True)
+    classes = net.heads[0].outputs.scores.out_channels
+    config = csp.SIZES["yolox"]
+    divided = csp.build(config, NetSpec(classes, SIZE)).eval()
+    first, second = net.backbone.stages[0][0]
+    for part, channels in zip(divided.backbone.stem.parts, order.chunk(config.parts), strict=True):
+        for mine, given in zip(part, (whole, first), strict=True):
+            values = {n: t if t.ndim == 0 else t[channels] for n, t in given.state_dict().items()}
+            mine.load_state_dict(values)
+    after = second.state_dict()
+    after["0.weight"] = after["0.weight"][:, order]
+    divided.backbone.stages[0][0].load_state_dict(after)
+    rest = net.state_dict()
+    own = divided.state_dict().keys()
+    moved = ("backbone.stem.", "backbone.stages.0.0.")
+    kept = {n: t for n, t in rest.items() if n in own and not n.startswith(moved)}
+    divided.load_state_dict(kept, strict=False)
+    return divided
 
 
 def finish(net: csp.Detector, ends: dict[str, Pair], classes: list[int]) -> None:
@@ -142,18 +150,16 @@ def batch(data: Dataset, count: int = 100) -> Tensor:
 
 
 @torch.no_grad()
-def mapped(
-    model: Path, photos: Tensor, classes: list[int], *, calmed: bool = False
-) -> csp.Detector:
+def mapped(model: Path, photos: Tensor, classes: list[int]) -> csp.Detector:
     """The network with the weights of a file.
 
     Args:
         model: The ONNX file.
         photos: (N, 3, H, W) RGB, 0..1.
         classes: Class ids of COCO, 0..79, in their new order.
-        calmed: See `calm`.
     """
-    net = csp.build(csp.SIZES["yolox"], NetSpec(len(classes), SIZE))
+    whole = replace(csp.SIZES["yolox"], parts=1)
+    net = csp.build(whole, NetSpec(len(classes), SIZE)).eval()
     blocks, (given, ends) = in_order(net), parameters(model)
     if len(blocks) != len(given):
         raise SystemExit(
@@ -163,10 +169,8 @@ def mapped(
     for block, (weight, bias) in zip(blocks, given, strict=True):
         fill(block, weight, bias)
     rebuild(blocks, net, photos)
-    if calmed:
-        calm(net, photos)
     finish(net, ends, classes)
-    return net.eval()
+    return divide(net, photos)
 
 
 def main(model: Path, recipe: Path) -> None:
@@ -175,7 +179,7 @@ def main(model: Path, recipe: Path) -> None:
     if unknown := set(data.labels) - set(COCO):
         raise SystemExit(f"COCO has no class {', '.join(sorted(unknown))}")
     classes = [COCO.index(label) for label in data.labels]
-    net = mapped(model, batch(data), classes, calmed=True)
+    net = mapped(model, batch(data), classes)
     out = CACHE / "yolox_nano.pth"
     CACHE.mkdir(exist_ok=True)
     temporary = out.with_suffix(".tmp")

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from edgenn.errors import ModelError
+from edgenn.ops.boxes import Form
 from edgenn.ops.decode import Decoder
 from edgenn.ops.decode._params import parse
 from edgenn.ops.decode._select import finish, strongest
@@ -28,7 +29,6 @@ from edgenn.ops.preprocess import Geometry
 from edgenn.plugins import suggestion
 from edgenn.types import Detections, Floats
 
-Form = Literal["edges", "centre"]
 # exp of more than this many cells is no box but a damaged model.
 MAX_LOG = 8.0
 
