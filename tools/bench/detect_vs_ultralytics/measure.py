@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -67,9 +68,23 @@ def opened(path: Path) -> Infer:
         name = session.get_inputs()[0].name
         return lambda x: session.run(None, {name: x})[0]
     runner = Interpreter(str(path), num_threads=1).get_signature_runner()
-    (name,) = runner.get_input_details()
-    first = sorted(runner.get_output_details())[0]
-    return lambda x: runner(**{name: np.ascontiguousarray(x.transpose(0, 2, 3, 1))})[first]
+    ((name, taken),) = runner.get_input_details().items()
+    first, given = sorted(runner.get_output_details().items())[0]
+
+    def infer(x: Floats) -> Floats:
+        y = runner(**{name: codes(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), taken)})[first]
+        scale, zero = given["quantization"]
+        return (y.astype(np.float32) - zero) * scale if scale else y
+
+    return infer
+
+
+def codes(x: Floats, details: Mapping[str, Any]) -> np.ndarray:
+    """Floats as an input takes them, int8 or float."""
+    scale, zero = details["quantization"]
+    if not scale:
+        return x
+    return (np.rint(x / scale) + zero).clip(-128, 127).astype(np.int8)
 
 
 def peer_quality(path: Path, feed: Feed, labels: tuple[str, ...], size: int) -> Metrics:
