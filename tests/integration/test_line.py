@@ -147,13 +147,16 @@ def test_api_predicts(line, request):
         assert model.predict(np.zeros((64, 2), np.float32)).label == "still"
         return
     data: Path = request.getfixturevalue("boxes_data" if task == "detect" else "shapes_data")
-    picture = min((data / ("images/val" if task == "detect" else "disc")).glob("*.png"))
-    prediction = model.predict(cv2.imread(str(picture)))
+    folders = ["images/val"] if task == "detect" else ["square", "disc", "triangle"]
+    pictures = [p for name in folders for p in sorted((data / name).glob("*.png"))[:20]]
+    predictions = [model.predict(cv2.imread(str(picture))) for picture in pictures]
     if task == "detect":
-        assert {prediction.name(i) for i in range(len(prediction))} <= {"square", "disc"}
-        assert len(prediction)
+        names = {p.name(i) for p in predictions for i in range(len(p))}
+        assert names == {"square", "disc"}
     else:
-        assert prediction.label == "disc"
+        right = [p.label == f.parent.name for p, f in zip(predictions, pictures, strict=True)]
+        # Trained for ten epochs, it errs now and then.
+        assert sum(right) / len(right) > 0.7
 
 
 def test_eval_gives_the_figures_of_the_export(line):
