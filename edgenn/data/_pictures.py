@@ -46,7 +46,7 @@ class Pictures:
         joins = recipe.task == "detect"
         self._mosaic = recipe.augment.mosaic if joins else 0.0
         self._mixup = recipe.augment.mixup if joins else 0.0
-        self._plain_from = recipe.train.epochs - recipe.augment.last_epochs_plain
+        self._plain_from = recipe.plain_from
         self._spec = spec
         self._restart()
 

@@ -228,6 +228,11 @@ class Recipe(Section):
     decode: dict[str, Any] = Field({}, description="defaults of the decoder: conf, iou, max_det")
     export: Export = Export()
 
+    @property
+    def plain_from(self) -> int:
+        """Epoch, from 0, from which on pictures are neither joined nor resized."""
+        return self.train.epochs - self.augment.last_epochs_plain
+
     @model_validator(mode="after")
     def _formats_fit_tasks(self) -> Recipe:
         fits = {

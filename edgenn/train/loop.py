@@ -161,13 +161,13 @@ class _Trainer:
 
     def _scaled(self, x: Tensor, target: Any, step: int) -> tuple[Tensor, Any]:  # noqa: ANN401 - differs per task
         """The batch at the size that it is to have."""
-        augment, progress = self.session.recipe.augment, self._progress
-        plain = progress.epoch >= self._settings.epochs - augment.last_epochs_plain
-        if plain or augment.multiscale == (1.0, 1.0) or self.session.recipe.task != "detect":
+        recipe = self.session.recipe
+        factors, plain = recipe.augment.multiscale, self._progress.epoch >= recipe.plain_from
+        if plain or factors == (1.0, 1.0) or recipe.task != "detect":
             return x, target
         # The same in every process, and in a resumed run.
-        rng = np.random.default_rng([self.session.recipe.seed, step])
-        return rescale(x, target, rng.uniform(*augment.multiscale))
+        rng = np.random.default_rng([recipe.seed, step])
+        return rescale(x, target, rng.uniform(*factors))
 
     def _check_finite(self, value: Tensor) -> None:
         if math.isfinite(float(value)):
