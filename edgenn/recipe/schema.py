@@ -80,7 +80,15 @@ class Input(Section):
     std: tuple[Positive, Positive, Positive] = Field(
         (58.395, 57.12, 57.375), description="per colour channel (RGB), 0..255"
     )
-    window: int = Field(128, gt=1, description="sequence: readings per window")
+    sample: Literal["window", "clip", "stream"] = Field(
+        "window",
+        description="sequence: what is judged. window: stretches of one class; clip: whole "
+        "recordings of one class; stream: every moment of recordings that follow one another, "
+        "with pauses of class data.background between them",
+    )
+    window: int = Field(
+        128, gt=1, description="sequence: readings per window; stream: readings trained on at once"
+    )
     stride: int = Field(32, gt=0, description="sequence: readings between two windows")
 
     @property
@@ -123,6 +131,20 @@ class Augment(Section):
     jitter: float = Field(0.05, ge=0, description="sequence: noise, in standard deviations")
     magnitude: Share = Field(0.1, description="sequence: largest relative change of scale")
     shift: bool = Field(True, description="sequence: cut training windows at random places")
+    speed: tuple[Positive, Positive] = Field(
+        (1.0, 1.0), description="clip and stream: factors on the speed of a clip, low and high"
+    )
+    crop: float = Field(
+        0.0, ge=0, lt=0.5, description="clip and stream: largest share cut off either end of a clip"
+    )
+    turn: float = Field(
+        0.0,
+        ge=0,
+        le=180,
+        description="sequence: largest turn of a sensor, degrees; channels must be x, y, z, "
+        "of one or several sensors",
+    )
+    lose: Share = Field(0.0, description="sequence: share of readings that repeat the last one")
     last_epochs_plain: int = Field(
         0, ge=0, description="switch mosaic, mixup, zoom and multiscale off for so many last epochs"
     )
@@ -143,7 +165,10 @@ class Train(Section):
 
     epochs: int = Field(50, gt=0)
     batch: int = Field(32, gt=0, description="samples per step and process")
-    lr: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon learns more per step where nothing is pretrained"
+    )
     backbone_lr: float = Field(1.0, ge=0, description="factor on lr for pretrained layers")
     layer_decay: float = Field(
         1.0,
@@ -170,6 +195,13 @@ class Train(Section):
     warmup: Share = Field(0.05, description="share of all steps with a rising learning rate")
     clip: float = Field(5.0, ge=0, description="largest gradient norm; 0 switches it off")
     ema: Share = Field(0.998, description="decay of the averaged weights; 0 switches them off")
+    settle: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="sequence: share of a gesture, from its beginning, over which the net need not "
+        "know it yet",
+    )
     label_smoothing: Share = Field(0.0, description="classify and sequence only")
     class_balance: Share = Field(
         0.0,
@@ -207,6 +239,11 @@ class GoldenSamples(Section):
 class Export(Section):
     """Defaults of ``edgenn export``."""
 
+    form: Literal["stream", "window"] = Field(
+        "stream",
+        description="sequence: what the files take. stream: the next few readings, with the memory "
+        "of all before as further inputs and outputs; window: a whole window, without memory",
+    )
     calibration: Calibration = Calibration()
     golden: GoldenSamples = GoldenSamples()
     max_drop: Share = Field(0.01, description="largest loss of the task metric, absolute")
@@ -243,6 +280,11 @@ class Recipe(Section):
         if self.data.format not in fits:
             raise ValueError(
                 f"task {self.task} reads data.format {' or '.join(fits)}, not {self.data.format}"
+            )
+        windows = self.input.sample == "window"
+        if self.task == "sequence" and self.export.form == "window" and not windows:
+            raise ValueError(
+                f"export.form window needs input.sample window, not {self.input.sample}"
             )
         if self.task == "detect" and any(side % 32 for side in self.input.size):
             raise ValueError("input.imgsz of a detector must be a multiple of 32")

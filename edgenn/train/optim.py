@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from edgenn.recipe.schema import Train
+from edgenn.train.muon import Muon
 
 
-def make_optimizer(net: nn.Module, train: Train, pretrained: Collection[str]) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019), decaying only weights of two axes or more.
+def make_optimizer(
+    net: nn.Module, train: Train, pretrained: Collection[str]
+) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019) or Muon, decaying only weights of two axes or more.
 
     Args:
         net: The network.
@@ -23,23 +26,29 @@ def make_optimizer(net: nn.Module, train: Train, pretrained: Collection[str]) ->
     """
     learning = [(n, p) for n, p in net.named_parameters() if p.requires_grad]
     depths = _depths([name for name, _ in learning if name in pretrained])
-    groups: dict[tuple[float, bool], list[Tensor]] = {}
+    groups: dict[tuple[float, bool, bool], list[Tensor]] = {}
     for name, parameter in learning:
         factor = 1.0
         if name in pretrained:
             factor = train.backbone_lr * train.layer_decay ** depths[_block(name)]
-        groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": train.lr,
-                "factor": factor,
-                "weight_decay": train.weight_decay if decays else 0.0,
-            }
-            for (factor, decays), parameters in groups.items()
-        ]
-    )
+        turns = train.optimizer == "muon" and _is_dense(parameter)
+        groups.setdefault((factor, parameter.ndim > 1, turns), []).append(parameter)
+    described = [
+        {
+            "params": parameters,
+            "lr": train.lr,
+            "factor": factor,
+            "weight_decay": train.weight_decay if decays else 0.0,
+            **({"muon": turns} if train.optimizer == "muon" else {}),
+        }
+        for (factor, decays, turns), parameters in groups.items()
+    ]
+    return Muon(described) if train.optimizer == "muon" else torch.optim.AdamW(described)
+
+
+def _is_dense(parameter: Tensor) -> bool:
+    """Whether it is a matrix, or a kernel over several channels: depthwise kernels are neither."""
+    return parameter.ndim > 1 and min(parameter.shape[:2]) > 1
 
 
 def _block(name: str) -> str:
