@@ -134,6 +134,21 @@ class Classification:
         return float(self.scores[self.class_id])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """What a classifier said of a recording, step by step.
+
+    Attributes:
+        ends: (S,) int64, number of the last reading of each step, from 0.
+        scores: (S, C) float32 in 0..1.
+        labels: (C,) names.
+    """
+
+    ends: NDArray[np.int64]
+    scores: Floats
+    labels: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened: times in seconds on the source's clock, score 0..1."""

@@ -7,6 +7,7 @@ The same document is embedded in every model file, so that a bare
 from __future__ import annotations
 
 import json
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +18,7 @@ from edgenn.ops.preprocess import Layout, Letterbox, Normalize, Resize, Step
 SCHEMA_VERSION = 1
 # Above this a manifest could ask for more memory than a device has.
 MAX_WINDOW = 1 << 20
+MAX_STATE = 1 << 24
 
 Task = Literal["detect", "classify", "sequence"]
 EngineName = Literal["onnx", "litert"]
@@ -59,8 +61,11 @@ class WindowInput(Strict):
 
     Attributes:
         name: Tensor name in this manifest.
-        length: Readings per window.
+        length: Readings per window; of a streaming net those of one step.
         stride: Readings between the starts of two windows in live use.
+        sample: What the net was trained and measured on: windows, whole clips, or
+            every moment of a stream.
+        span: Readings that it was trained on at once; 0 where not known.
         rate: Readings per second, Hz.
         channels: Name of each value of a reading, in order.
         units: Unit of each channel, same order; empty where not known.
@@ -75,6 +80,8 @@ class WindowInput(Strict):
     channels: tuple[str, ...] = Field(min_length=1)
     units: tuple[str, ...] = ()
     steps: tuple[AnyStep, ...] = ()
+    sample: Literal["window", "clip", "stream"] = "window"
+    span: int = Field(default=0, ge=0, le=MAX_WINDOW)
 
 
 class Decode(Strict):
@@ -90,12 +97,25 @@ class Decode(Strict):
 
 
 class State(Strict):
-    """One tensor that a streaming net hands to its next step."""
+    """One tensor that a streaming net hands to its next step.
+
+    Attributes:
+        input: Tensor name of the input in this manifest.
+        output: Tensor name of the output that is the next step's input.
+        shape: Of both.
+        initial: Value of every element before the first step.
+    """
 
     input: str
     output: str
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, Field(gt=0)], ...]
     initial: float = 0.0
+
+    @model_validator(mode="after")
+    def _is_small(self) -> State:
+        if prod(self.shape) > MAX_STATE:
+            raise ValueError(f"state {self.input} of shape {self.shape} is too large to be real")
+        return self
 
 
 class Tolerance(Strict):
@@ -191,6 +211,7 @@ class Manifest(Strict):
     @model_validator(mode="after")
     def _tensors_are_named(self) -> Manifest:
         wanted = {self.input.name, *self.outputs}
+        wanted |= {name for state in self.state for name in (state.input, state.output)}
         for variant in self.variants:
             missing = wanted - set(variant.tensors)
             if missing:

@@ -128,26 +128,6 @@ def hsv(image: Image, strength: tuple[float, float, float], rng: Generator) -> I
     return np.asarray(cv2.cvtColor(changed, cv2.COLOR_HSV2BGR), np.uint8)
 
 
-def place_window(start: int, last: int, stride: int, rng: Generator) -> int:
-    """Move the start of a window by up to half a stride, to 0..``last``."""
-    shift = rng.integers(-(stride // 2), stride // 2 + 1)
-    return int(np.clip(start + shift, 0, last))
-
-
-def disturb(values: Floats, augment: Augment, std: Floats, rng: Generator) -> Floats:
-    """Scale a window as a whole and add noise to it.
-
-    Args:
-        values: (T, C) float32.
-        augment: How much of each.
-        std: (C,) standard deviation of every channel, the unit of the noise.
-        rng: Source of randomness.
-    """
-    factor = 1 + rng.uniform(-augment.magnitude, augment.magnitude)
-    noise = rng.standard_normal(values.shape, np.float32)
-    return np.asarray(values * factor + noise * (augment.jitter * std), np.float32)
-
-
 def _fill(sample: Boxed, size: tuple[int, int], rng: Generator) -> Boxed:
     """A random crop of a picture, as large as the aspect of ``size`` allows, at that size."""
     image, boxes, class_ids = sample

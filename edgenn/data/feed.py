@@ -16,7 +16,7 @@ from edgenn.bundle.manifest import ImageInput, WindowInput
 from edgenn.data import Dataset, Picture, Recording
 from edgenn.data._pictures import Pictures
 from edgenn.data._sample import Sample
-from edgenn.data._windows import Windows
+from edgenn.data._windows import Stretches, Whole, Windows
 from edgenn.errors import DataError
 from edgenn.ops.preprocess import Letterbox, Normalize, Resize
 from edgenn.recipe.schema import Recipe
@@ -57,6 +57,9 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
     )
 
 
+_SAMPLES: dict[str, type[Stretches]] = {"window": Windows, "clip": Whole}
+
+
 class Feed:
     """Samples of one side of a data set, by number.
 
@@ -86,7 +89,7 @@ class Feed:
         keep: bool = True,
     ) -> None:
         self._epoch = 0
-        self._items: Pictures | Windows
+        self._items: Pictures | Stretches
         if isinstance(spec, ImageInput):
             pictures = [sample for sample in samples if isinstance(sample, Picture)]
             self._items = Pictures(pictures, recipe, spec, train=train)
@@ -94,7 +97,8 @@ class Feed:
                 self._items.preload()
         else:
             recordings = [sample for sample in samples if isinstance(sample, Recording)]
-            self._items = Windows(recordings, recipe, spec, train=train)
+            kind = _SAMPLES[recipe.input.sample]
+            self._items = kind(recordings, recipe, spec, train=train)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -116,26 +120,44 @@ class Feed:
     def frame_size(self, i: int) -> tuple[int, int]:
         """Height, width of picture ``i``, without decoding it again where it is kept.
 
-        For a window its number of readings and of channels.
+        For a sequence its number of readings and of channels.
         """
         return self._items.frame_size(i)
 
     def truth(self, i: int) -> tuple[Floats, NDArray[np.int64]]:
-        """Boxes (N, 4) in pixels of `raw`, and class ids (N,); no boxes for classifiers."""
+        """Boxes (N, 4) in pixels of `raw`, none but for detectors; class ids as in `Sample`."""
         return self._items.truth(i)
 
 
-def collate(samples: Sequence[Sample]) -> tuple[Floats, Any]:
+def collate(samples: Sequence[Sample], step: int = 1) -> tuple[Floats, Any]:
     """Join samples into a batch.
+
+    Args:
+        samples: Of one feed.
+        step: Sequences: readings per step of the net. The first few are left out so that
+            steps end with the last reading.
 
     Returns:
         (B, ...) float32, and (B,) int64 class ids; for detectors a list of
-        (boxes, class_ids) per sample instead.
+        (boxes, class_ids) per sample instead. Sequences are (B, T, C) with (B, T)
+        class ids, shorter ones with zeros and -1 at their end.
     """
+    if samples[0].x.ndim == 2:
+        return _joined(samples, step)
     x = np.stack([sample.x for sample in samples])
     if all(len(s.class_ids) == 1 and not len(s.boxes) for s in samples):
         return x, np.concatenate([sample.class_ids for sample in samples])
     return x, [(sample.boxes, sample.class_ids) for sample in samples]
+
+
+def _joined(samples: Sequence[Sample], step: int) -> tuple[Floats, NDArray[np.int64]]:
+    lengths = [len(sample.x) // step * step for sample in samples]
+    x = np.zeros((len(samples), max(lengths), samples[0].x.shape[1]), np.float32)
+    class_ids = np.full(x.shape[:2], -1, np.int64)
+    for row, (sample, length) in enumerate(zip(samples, lengths, strict=True)):
+        x[row, :length] = sample.x[len(sample.x) - length :]
+        class_ids[row, :length] = sample.class_ids[len(sample.x) - length :]
+    return x, class_ids
 
 
 __all__ = ["Feed", "Sample", "collate", "input_spec"]

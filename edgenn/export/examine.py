@@ -19,11 +19,12 @@ from edgenn.data import Picture, Progress, Recording
 from edgenn.data.feed import Feed
 from edgenn.data.load import guess_format, load_dataset, read_good
 from edgenn.errors import DataError
+from edgenn.export.gate import look
 from edgenn.recipe.schema import Recipe
 from edgenn.runtime.model import Model
 from edgenn.train import matching, pictures
 from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
-from edgenn.types import Detections, Floats, Prediction
+from edgenn.types import Detections, Floats, Prediction, Steps
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Examination:
     manifest: Manifest
     variant: Variant
     metrics: Metrics
-    predictions: list[Prediction]
+    predictions: list[Prediction | Steps]
     curves: dict[str, matching.Curve]
     feed: Feed
     latency_ms: tuple[float, float]
@@ -79,7 +80,9 @@ def samples_of(
     sizes = {}
     if spec.kind == "window":
         settings |= {"channels": list(spec.channels), "rate": spec.rate}
-        sizes = {"input": {"window": spec.length, "stride": spec.stride}}
+        window = spec.span or spec.length
+        stride = spec.stride if window == spec.length else max(1, window // 4)
+        sizes = {"input": {"sample": spec.sample, "window": window, "stride": stride}}
     document = {"name": "eval", "task": manifest.task, "data": settings, "net": {"family": "any"}}
     try:
         recipe = Recipe.model_validate(document | sizes)
@@ -136,12 +139,11 @@ def examine(
     runner = Model(ranking, variant, data, threads=threads)
     feed = Feed(samples, recipe, manifest.input, train=False, keep=False)
     tick = progress(f"run {variant.file}", len(feed))
-    predictions: list[Prediction] = []
+    predictions: list[Prediction | Steps] = []
     times: list[float] = []
 
-    def predict(i: int) -> Prediction:
-        predictions.append(runner.predict(feed.raw(i)))
-        times.append(runner.latency_ms["inference"])
+    def predict(i: int) -> Prediction | Steps:
+        predictions.append(look(runner, feed.raw(i), times))
         tick()
         return predictions[-1]
 
@@ -211,5 +213,5 @@ def mistakes(found: Detections, boxes: Floats, class_ids: NDArray[np.int64]) -> 
     return len(found) + len(boxes) - 2 * right
 
 
-def _detections(predictions: Sequence[Prediction]) -> list[Detections]:
+def _detections(predictions: Sequence[Prediction | Steps]) -> list[Detections]:
     return [p for p in predictions if isinstance(p, Detections)]

@@ -26,13 +26,14 @@ from edgenn.data import Dataset, Progress
 from edgenn.data.feed import Feed
 from edgenn.errors import AccuracyError, UsageError
 from edgenn.export import formats, golden, report
+from edgenn.export.forms import Form, form
 from edgenn.export.gate import Score, Yardstick, score
 from edgenn.export.reference import Reference
 from edgenn.recipe.load import recipe_hash
 from edgenn.runtime.golden import GoldenSample, pack
 from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
 from edgenn.train.run import Run
-from edgenn.types import Floats, Prediction
+from edgenn.types import Floats, Prediction, Steps
 
 _VERSIONS = ("torch", "onnx", "onnxruntime", "litert-torch", "ai-edge-quantizer", "numpy")
 
@@ -120,6 +121,7 @@ class Job:
 
     run: Run
     dataset: Dataset
+    form: Form
     manifest: Manifest
     options: Options
     progress: Progress
@@ -141,34 +143,35 @@ def export(run: Run, dataset: Dataset, out: Path, options: Options, progress: Pr
         BundleError: The bundle cannot be written.
     """
     options.check()
-    manifest = describe(run, dataset)
-    job = Job(run, dataset, manifest, options, progress)
+    shape = form(run.net, run.input, run.recipe)
+    manifest = describe(run, dataset, shape)
+    job = Job(run, dataset, shape, manifest, options, progress)
     feed = Feed(dataset.val, run.recipe, run.input, train=False)
     reference = Reference(run.net, manifest)
-    samples = golden.compute(
-        golden.choose(run.recipe, run.input, dataset, feed),
-        run.input,
-        reference.prepare,
-        reference.infer,
-    )
+    raws = golden.choose(run.recipe, run.input, dataset, feed)
+    samples = golden.compute(raws, run.input, reference.outputs)
     samples = golden.telling(samples, run.recipe.export.golden.count, reference.predict)
     metrics = _evaluate(run, manifest, feed, progress)
     yardstick = Yardstick(feed, metrics, samples, options.max_drop)
-    example = reference.prepare(samples[0].raw).copy()
+    examples = shape.examples(reference.prepare(samples[0].raw).copy())
+    names = formats.Names(
+        (manifest.input.name, *(state.input for state in manifest.state)),
+        (*manifest.outputs, *(state.output for state in manifest.state)),
+    )
 
     scores = []
     for name in options.formats:
-        form: formats.Format = plugins.load(formats, name)
-        for precision, data in _convert(job, form, example).items():
+        kind: formats.Format = plugins.load(formats, name)
+        for precision, data in _convert(job, kind, examples, names).items():
             variant = Variant(
                 file=f"model.{precision}.{name}",
-                engine=form.ENGINE,
+                engine=kind.ENGINE,
                 precision=precision,
-                layout=form.LAYOUT,
-                tensors=form.tensors(data, manifest.input.name, manifest.outputs),
+                layout=kind.LAYOUT,
+                tensors=kind.tensors(data, names),
             )
             alone = manifest.model_copy(update={"variants": (variant,)})
-            whole = form.embed(data, alone.to_json())
+            whole = kind.embed(data, alone.to_json())
             tick = progress(f"verify {variant.file}", len(feed))
             scores.append(score(manifest, variant, whole, yardstick, tick))
     outcome = Outcome(out, metrics, scores)
@@ -176,7 +179,7 @@ def export(run: Run, dataset: Dataset, out: Path, options: Options, progress: Pr
     return outcome
 
 
-def describe(run: Run, dataset: Dataset) -> Manifest:
+def describe(run: Run, dataset: Dataset, shape: Form) -> Manifest:
     """The manifest, still without variants and golden samples."""
     recipe = run.recipe
     family = plugins.load(nets, recipe.net.family)
@@ -185,9 +188,10 @@ def describe(run: Run, dataset: Dataset) -> Manifest:
         name=recipe.name,
         task=recipe.task,
         labels=run.labels,
-        input=run.input,
+        input=shape.input,
         outputs=family.OUTPUTS,
         decode=decode,
+        state=shape.state,
         temporal={"smoothing": {}} if recipe.task == "sequence" else {},
         provenance=Provenance(
             edgenn=edgenn.__version__,
@@ -206,7 +210,7 @@ def _evaluate(run: Run, manifest: Manifest, feed: Feed, progress: Progress) -> M
     predictor = Reference(run.net, ranking)
     tick = progress("evaluate the trained network", len(feed))
 
-    def predict(i: int) -> Prediction:
+    def predict(i: int) -> Prediction | Steps:
         prediction = predictor.predict(feed.raw(i))
         tick()
         return prediction
@@ -214,20 +218,21 @@ def _evaluate(run: Run, manifest: Manifest, feed: Feed, progress: Progress) -> M
     return evaluate(manifest.task, predict, feed, manifest.labels)
 
 
-def _convert(job: Job, form: formats.Format, example: Floats) -> dict[Precision, bytes]:
+def _convert(
+    job: Job, kind: formats.Format, examples: Sequence[Floats], names: formats.Names
+) -> dict[Precision, bytes]:
     """One format in every precision that was asked for."""
-    done = job.progress(f"convert for {form.ENGINE}", 1 + job.options.int8)
-    outputs = job.manifest.outputs
-    plain = form.convert(job.run.net, example, outputs, job.options.opset)
+    done = job.progress(f"convert for {kind.ENGINE}", 1 + job.options.int8)
+    plain = kind.convert(job.form.net, examples, names, job.options.opset)
     files: dict[Precision, bytes] = {"fp32": plain}
     done()
     if job.options.half:
-        files["fp16"] = form.half(plain)
+        files["fp16"] = kind.half(plain)
     if job.options.int8:
         calibration = job.run.recipe.export.calibration
-        files["int8"] = form.int8(
+        files["int8"] = kind.int8(
             plain,
-            _calibration(job, form.LAYOUT, calibration.samples),
+            _calibration(job, kind.LAYOUT, calibration.samples),
             recurrent=job.manifest.task == "sequence",
             method=calibration.method,
         )

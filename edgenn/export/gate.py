@@ -19,7 +19,7 @@ from edgenn.export.golden import tolerance
 from edgenn.runtime.golden import GoldenSample, compare
 from edgenn.runtime.model import Model
 from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
-from edgenn.types import Prediction
+from edgenn.types import Classification, Floats, Image, Prediction, Steps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +89,8 @@ def score(
         model, live = Model(ranking, variant, data), Model(manifest, variant, data)
     times: list[float] = []
 
-    def predict(i: int) -> Prediction:
-        prediction = model.predict(feed.raw(i))
-        times.append(model.latency_ms["inference"])
+    def predict(i: int) -> Prediction | Steps:
+        prediction = look(model, feed.raw(i), times)
         tick()
         return prediction
 
@@ -114,3 +113,18 @@ def score(
     )
     order = dict(sorted(lost.items(), key=lambda item: -item[1]))
     return Score(filled, data, metrics, drop, order, worst, bool(drop <= yardstick.max_drop))
+
+
+def look(model: Model, raw: Image | Floats, times: list[float]) -> Prediction | Steps:
+    """What a model says of a picture or of a recording; adds milliseconds of inference."""
+    if model.manifest.input.kind == "image":
+        prediction = model.predict(raw)
+        times.append(model.latency_ms["inference"])
+        return prediction
+    ends, scores = [], []
+    for end, prediction in model.follow(np.asarray(raw, np.float32)):
+        assert isinstance(prediction, Classification)
+        ends.append(end)
+        scores.append(prediction.scores)
+        times.append(model.latency_ms["inference"])
+    return Steps(np.array(ends, np.int64), np.stack(scores), model.labels)

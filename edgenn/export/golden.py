@@ -16,7 +16,7 @@ from edgenn.ops.preprocess import place
 from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Recipe
 from edgenn.runtime.golden import GoldenSample
-from edgenn.types import Floats, Image, Prediction
+from edgenn.types import Floats, Image, Prediction, Steps
 
 # How far a variant may differ on another processor than on this one: a factor on what was
 # measured here, and a share of the output's range below which differences mean nothing.
@@ -64,16 +64,14 @@ def choose(
 def compute(
     raws: list[Image | Floats],
     spec: ImageInput | WindowInput,
-    prepare: Callable[[Image | Floats], Floats],
-    infer: Callable[[Floats], dict[str, Floats]],
+    outputs: Callable[[Image | Floats], dict[str, Floats]],
 ) -> list[GoldenSample]:
     """Run the trained network on the raw inputs.
 
     Args:
         raws: What `choose` gave.
         spec: The net's input.
-        prepare: Raw input to the net's (1, ...) tensor.
-        infer: That tensor to the raw outputs by name.
+        outputs: Raw input to the raw outputs by name.
     """
     samples = []
     for raw in raws:
@@ -82,13 +80,12 @@ def compute(
             step = spec.steps[0]
             assert step.op != "normalize"
             placed = place(np.asarray(raw, np.uint8), step)
-        outputs = {name: value.copy() for name, value in infer(prepare(raw)).items()}
-        samples.append(GoldenSample(raw, placed, outputs))
+        samples.append(GoldenSample(raw, placed, outputs(raw)))
     return samples
 
 
 def telling(
-    samples: list[GoldenSample], count: int, predict: Callable[[Image | Floats], Prediction]
+    samples: list[GoldenSample], count: int, predict: Callable[[Image | Floats], Prediction | Steps]
 ) -> list[GoldenSample]:
     """The samples that say most, in their given order.
 
@@ -97,7 +94,7 @@ def telling(
     """
     if len(samples) <= count:
         return samples
-    best = [max(predict(sample.raw).scores, default=0.0) for sample in samples]
+    best = [float(np.max(predict(sample.raw).scores, initial=0.0)) for sample in samples]
     order = np.argsort(-np.asarray(best), kind="stable")[:count]
     return [samples[i] for i in sorted(order)]
 

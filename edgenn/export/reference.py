@@ -8,12 +8,18 @@ import torch
 from edgenn import plugins
 from edgenn.bundle.manifest import Manifest
 from edgenn.ops import decode as decoders
+from edgenn.ops.decode.classes import softmax
 from edgenn.ops.preprocess import Geometry, ImagePreprocessor, WindowPreprocessor
-from edgenn.types import Floats, Image, Prediction
+from edgenn.ops.window import step_ends
+from edgenn.train.predict import step_of
+from edgenn.types import Floats, Image, Prediction, Steps
 
 
 class Reference:
     """Predicts with torch what a bundle's variants should predict.
+
+    A net over time sees a recording at once: that a file gives the same step by
+    step is for the file to show.
 
     Args:
         net: The trained network, in eval mode.
@@ -22,35 +28,49 @@ class Reference:
 
     def __init__(self, net: torch.nn.Module, manifest: Manifest) -> None:
         self._net = net
-        self._names = manifest.outputs
+        self._names, self._labels = manifest.outputs, manifest.labels
+        # A file of windows gives what is known at the end of each.
+        self._last = not manifest.state
         spec = manifest.input
-        self._images = self._windows = None
+        self._spec = spec
+        self._images = None
         if spec.kind == "image":
             self._images = ImagePreprocessor(spec.steps, spec.color, "nchw")
-        else:
-            self._windows = WindowPreprocessor(spec.steps, spec.length, len(spec.channels))
         self._decode: decoders.Decoder = plugins.load(decoders, manifest.decode.name).build(
             manifest.decode.params, manifest.labels, spec.size if spec.kind == "image" else None
         )
 
     def prepare(self, raw: Image | Floats) -> Floats:
-        """The net's (1, ...) input of a picture or window, valid until the next call."""
+        """The net's (1, ...) input of a picture or recording, valid until the next call."""
         return self._prepare(raw)[0]
 
-    def infer(self, tensor: Floats) -> dict[str, Floats]:
-        """Raw outputs by name."""
+    def outputs(self, raw: Image | Floats) -> dict[str, Floats]:
+        """Raw outputs by name, as the files should give them; (S, ...) for S steps."""
+        values = self._infer(self.prepare(raw))
+        if self._spec.kind == "window":
+            values = {n: v[0, -1:] if self._last else v[0] for n, v in values.items()}
+        return {name: value.copy() for name, value in values.items()}
+
+    def predict(self, raw: Image | Floats) -> Prediction | Steps:
+        """Look at one picture or recording."""
+        if self._spec.kind == "window":
+            logits = self.outputs(raw)["logits"]
+            ends = step_ends(len(raw), len(raw) if self._last else step_of(self._net))
+            return Steps(ends, softmax(logits), self._labels)
+        tensor, geometry = self._prepare(raw)
+        return self._decode(self._infer(tensor), geometry)
+
+    def _infer(self, tensor: Floats) -> dict[str, Floats]:
         with torch.inference_mode():
             outputs = self._net(torch.from_numpy(tensor))
         values = outputs if isinstance(outputs, tuple) else (outputs,)
         return {n: v.float().cpu().numpy() for n, v in zip(self._names, values, strict=True)}
 
-    def predict(self, raw: Image | Floats) -> Prediction:
-        """Look at one picture or window."""
-        tensor, geometry = self._prepare(raw)
-        return self._decode(self.infer(tensor), geometry)
-
     def _prepare(self, raw: Image | Floats) -> tuple[Floats, Geometry | None]:
         if self._images is not None:
             return self._images(np.asarray(raw, np.uint8))
-        assert self._windows is not None
-        return self._windows(np.asarray(raw, np.float32)), None
+        values = np.asarray(raw, np.float32)
+        # Steps end with the recording.
+        values = values[len(values) % step_of(self._net) :]
+        prepare = WindowPreprocessor(self._spec.steps, *values.shape)
+        return prepare(values), None

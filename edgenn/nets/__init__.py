@@ -11,8 +11,9 @@ A family is a plug-in with these names:
 
 ``forward`` takes one float32 tensor, (B, 3, H, W) normalised RGB or (B, T, C)
 normalised readings, and returns a tensor or a tuple of tensors in the order of
-``OUTPUTS``. The module must export: static shapes, no data-dependent control
-flow. Activations are ReLU or ReLU6, which quantise well, unless an option says otherwise.
+``OUTPUTS``. Nets over time give what they know after each step, (B, T / step, ...),
+and are made of the layers of `edgenn.nets._causal`. The module must export: static
+shapes, no data-dependent control flow. Activations are ReLU or ReLU6, which quantise well, unless an option says otherwise.
 """
 
 from __future__ import annotations

@@ -1,20 +1,18 @@
 """Sequence classifier: GRU (Cho et al. 2014) or LSTM (Hochreiter and Schmidhuber 1997).
 
-Several readings are stacked into one step (Sak et al. 2015,
-https://arxiv.org/abs/1507.06947): exporters unroll the loop, so a window of 128
-readings in stacks of 4 costs 32 steps of graph instead of 128.
+Several readings are stacked into one step, which costs an engine less than one
+step per reading.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from edgenn.errors import UsageError
 from edgenn.nets import NetSpec
+from edgenn.nets._causal import Cell, Classifier, Each, Pool, Pools, Recurrent, Stack, check_window
 
 TASK = "sequence"
 OUTPUTS = ("logits",)
@@ -31,16 +29,18 @@ class Config:
         layers: Recurrent layers.
         cell: "gru" or "lstm".
         stack: Readings per step; must divide the window.
-        head: What is classified: the "last" state, or the "mean" of all.
-        dropout: Share of features dropped before the linear layer, in training.
+        pools: What is classified: the "last" state, the "mean" of all.
+        limit: Steps that the mean goes back.
+        dropout: Share of features dropped before the last layer, in training.
     """
 
     hidden: int
     embed: int
     layers: int = 1
-    cell: Literal["gru", "lstm"] = "gru"
+    cell: Cell = "gru"
     stack: int = 4
-    head: Literal["last", "mean"] = "last"
+    pools: tuple[Pool, ...] = ("last",)
+    limit: int = 256
     dropout: float = 0.1
 
 
@@ -51,44 +51,20 @@ SIZES = {
 }
 
 
-class Recurrent(nn.Module):
-    """(B, T, C) to logits (B, classes)."""
-
-    def __init__(self, config: Config, spec: NetSpec) -> None:
-        super().__init__()
-        self.steps = spec.window // config.stack
-        self.stacked = config.stack * spec.channels
-        self.embed = nn.Linear(self.stacked, config.embed)
-        kind = nn.GRU if config.cell == "gru" else nn.LSTM
-        self.cells = kind(config.embed, config.hidden, config.layers, batch_first=True)
-        self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(config.hidden, spec.classes)
-        self.takes_mean = config.head == "mean"
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, classes) of windows (B, T, C)."""
-        x = torch.relu(self.embed(x.reshape(x.shape[0], self.steps, self.stacked)))
-        states, _ = self.cells(x)
-        summary = states.mean(1) if self.takes_mean else states[:, -1]
-        logits: Tensor = self.head(self.dropout(summary))
-        return logits
-
-
 def build(config: Config, spec: NetSpec) -> nn.Module:
     """Make the net.
 
     Raises:
         UsageError: The data is not windows, or ``stack`` does not divide them.
     """
-    if not spec.window:
-        raise UsageError("net.family rnn takes sensor windows; use dscnn for pictures")
-    if config.stack < 1 or spec.window % config.stack:
-        fits = [k for k in range(1, 17) if spec.window % k == 0]
-        raise UsageError(
-            f"net.options.stack {config.stack} does not divide input.window {spec.window}; "
-            f"use one of {', '.join(map(str, fits))}, or another window"
-        )
-    return Recurrent(config, spec)
+    check_window("rnn", spec, config.stack)
+    layers = [
+        Stack(config.stack),
+        Each(nn.Linear(config.stack * spec.channels, config.embed), nn.ReLU()),
+        Recurrent(config.cell, config.embed, config.hidden, config.layers),
+    ]
+    pools = Pools(config.pools, config.hidden, config.limit)
+    return Classifier(layers, pools, spec.classes, config.dropout)
 
 
 def decode_params(config: Config) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgenn.errors import ModelError
 from edgenn.types import Samples, Window
@@ -69,3 +70,8 @@ class Windower:
 def count(readings: int, length: int, stride: int) -> int:
     """How many windows a recording of so many readings gives."""
     return max(0, (readings - length) // stride + 1)
+
+
+def step_ends(readings: int, step: int) -> NDArray[np.int64]:
+    """Number of the last reading of each step, when steps end with the recording."""
+    return np.arange(readings % step + step - 1, readings, step)

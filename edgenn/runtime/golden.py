@@ -25,6 +25,7 @@ from edgenn.ops.preprocess import Geometry, geometry, place
 from edgenn.runtime.model import Model, installed, read_bare, resolve
 from edgenn.types import Detections, Floats, Image, Prediction
 
+Pair = tuple[Mapping[str, Floats], Mapping[str, Floats]]
 MAX_UNPACKED = 512 << 20
 # OpenCV's resize differs by a grey level here and there between processors and versions; another
 # interpolation, colour order or padding differs by far more.
@@ -38,7 +39,8 @@ class GoldenSample:
     Attributes:
         raw: (H, W, 3) uint8 BGR picture, or (T, C) float32 readings.
         placed: The picture after the size step, (h, w, 3) uint8 BGR; None for readings.
-        outputs: Raw outputs of the trained network, batch of 1, by name.
+        outputs: Raw outputs of the trained network, by name: (1, ...), or (S, ...) for
+            the S steps of a recording.
     """
 
     raw: Image | Floats
@@ -110,14 +112,15 @@ def compare(model: Model, samples: Sequence[GoldenSample]) -> tuple[dict[str, fl
     worst = dict.fromkeys(model.manifest.outputs, 0.0)
     agreements, levels = [], [0.0]
     for sample in samples:
-        expected, got, shift = _replay(model, sample)
+        pairs, shift = _replay(model, sample)
         levels.append(shift)
-        for name in worst:
-            difference = np.abs(got[name] - sample.outputs[name])
-            # A NaN must count as the largest of all differences, and max() would lose it.
-            worst[name] = max(worst[name], float(np.nan_to_num(difference, nan=np.inf).max()))
         where = _geometry(model, sample)
-        agreements.append(agreement(model.decode(expected, where), model.decode(got, where)))
+        for expected, got in pairs:
+            for name in worst:
+                difference = np.abs(got[name] - expected[name])
+                # A NaN must count as the largest of all differences, and max() would lose it.
+                worst[name] = max(worst[name], float(np.nan_to_num(difference, nan=np.inf).max()))
+            agreements.append(agreement(model.decode(expected, where), model.decode(got, where)))
     return worst, float(np.mean(agreements)), max(levels)
 
 
@@ -227,12 +230,10 @@ def _judge(variant: Variant, worst: dict[str, float], agreed: float, levels: flo
     return Check(variant, "fail" if faults else "pass", "; ".join(faults), worst, agreed, levels)
 
 
-def _replay(
-    model: Model, sample: GoldenSample
-) -> tuple[Mapping[str, Floats], dict[str, Floats], float]:
+def _replay(model: Model, sample: GoldenSample) -> tuple[list[Pair], float]:
+    """What is wanted and what comes, for every step, and the difference of the picture."""
     if sample.placed is None:
-        tensor, _ = model.preprocess(sample.raw)
-        return sample.outputs, model.infer(tensor), 0.0
+        return _steps(model, np.asarray(sample.raw, np.float32), sample.outputs), 0.0
     # Raw outputs are judged on the stored picture, so that a grey level of difference in resizing
     # is not mistaken for a fault of the engine; resizing is judged on its own.
     spec = model.manifest.input
@@ -241,7 +242,23 @@ def _replay(
     assert step.op != "normalize"
     placed = place(np.asarray(sample.raw, np.uint8), step)
     shift = float(np.abs(placed.astype(np.int16) - sample.placed.astype(np.int16)).mean())
-    return sample.outputs, model.infer(model.finish_image(sample.placed)), shift
+    return [(sample.outputs, model.infer(model.finish_image(sample.placed)))], shift
+
+
+def _steps(model: Model, values: Floats, expected: Mapping[str, Floats]) -> list[Pair]:
+    """The same for a recording, from its beginning."""
+    spec = model.manifest.input
+    assert spec.kind == "window"
+    model.reset()
+    starts = range(len(values) % spec.length, len(values), spec.length)
+    if any(len(rows) != len(starts) for rows in expected.values()):
+        raise ModelError("the golden outputs are not those of the golden recordings")
+    pairs: list[Pair] = []
+    for i, start in enumerate(starts):
+        tensor, _ = model.preprocess(values[start : start + spec.length])
+        got = {name: value.copy() for name, value in model.infer(tensor).items()}
+        pairs.append(({name: rows[i : i + 1] for name, rows in expected.items()}, got))
+    return pairs
 
 
 def _geometry(model: Model, sample: GoldenSample) -> Geometry | None:

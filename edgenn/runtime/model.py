@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from edgenn.bundle.store import MANIFEST, Bundle, open_bundle, refuse_impostor
 from edgenn.errors import MissingExtraError, ModelError, UsageError
 from edgenn.ops import decode as decoders
 from edgenn.ops.preprocess import Geometry, ImagePreprocessor, WindowPreprocessor
+from edgenn.ops.window import step_ends
 from edgenn.runtime import engines
 from edgenn.types import Floats, Frame, Image, Prediction, Window
 
@@ -57,6 +58,8 @@ class Model:
         except ModelError as error:
             raise ModelError(f"{variant.file}: {error}") from error
         _check_tensors(self.engine, manifest, variant)
+        self._memory: dict[str, Floats] = {}
+        self.reset()
         spec = manifest.input
         self._images = self._windows = None
         if spec.kind == "image":
@@ -73,8 +76,39 @@ class Model:
         """Class names in the order of the net's outputs."""
         return self.manifest.labels
 
+    def reset(self) -> None:
+        """Forget the past, as at the beginning of a stream; does nothing without state."""
+        names = self.variant.tensors
+        self._memory = {
+            names[state.input]: np.full(state.shape, state.initial, np.float32)
+            for state in self.manifest.state
+        }
+
+    def follow(self, values: Floats) -> Iterator[tuple[int, Prediction]]:
+        """Look at a recording from its beginning.
+
+        Resets the model. Steps, or windows, end with the recording: readings at its
+        beginning that do not fill one are left out.
+
+        Args:
+            values: (T, C) float32 readings.
+
+        Yields:
+            Number of the last reading of each step, and the prediction there.
+
+        Raises:
+            ModelError: The model takes no readings, or others.
+        """
+        spec = self.manifest.input
+        if spec.kind != "window":
+            raise ModelError(f"{self.manifest.name} does not take sensor readings")
+        self.reset()
+        for end in step_ends(len(values), spec.stride):
+            if end + 1 >= spec.length:
+                yield int(end), self.predict(values[end + 1 - spec.length : end + 1])
+
     def predict(self, item: Image | Floats | Frame | Window) -> Prediction:
-        """Look at one frame or one window.
+        """Look at one frame or one window; a streaming model remembers it.
 
         Args:
             item: (H, W, 3) uint8 BGR picture for image models, (T, C) float32
@@ -121,9 +155,14 @@ class Model:
         return self._images.finish(placed)
 
     def infer(self, tensor: Floats) -> dict[str, Floats]:
-        """Raw outputs, by the manifest's names, of one prepared input."""
+        """Raw outputs, by the manifest's names, of one prepared input.
+
+        The memory of a streaming model goes one step on.
+        """
         names = self.variant.tensors
-        raw = self.engine.run({names[self.manifest.input.name]: tensor})
+        raw = self.engine.run({names[self.manifest.input.name]: tensor, **self._memory})
+        for state in self.manifest.state:
+            self._memory[names[state.input]] = raw[names[state.output]]
         return {name: raw[names[name]] for name in self.manifest.outputs}
 
     def decode(self, outputs: Mapping[str, Floats], geometry: Geometry | None) -> Prediction:
@@ -285,8 +324,10 @@ def _override(manifest: Manifest, given: Mapping[str, float | None]) -> dict[str
 
 def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant) -> None:
     name = variant.tensors[manifest.input.name]
-    missing = [n for n in manifest.outputs if variant.tensors[n] not in engine.outputs]
-    if name not in engine.inputs or missing:
+    outputs = [*manifest.outputs, *(state.output for state in manifest.state)]
+    missing = [n for n in outputs if variant.tensors[n] not in engine.outputs]
+    states = {variant.tensors[state.input]: state.shape for state in manifest.state}
+    if {name, *states} != engine.inputs.keys() or missing:
         raise ModelError(
             f"{variant.file}: the file's tensors {sorted(engine.inputs)} -> "
             f"{list(engine.outputs)} are not those of its manifest"
@@ -298,6 +339,12 @@ def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant)
         wanted = (1, 3, *spec.size)
     else:
         wanted = (1, *spec.size, 3)
+    for state, shape in states.items():
+        if engine.inputs[state] != shape:
+            raise ModelError(
+                f"{variant.file}: the state {state} is {engine.inputs[state]} in the file but "
+                f"{shape} in its manifest"
+            )
     got = engine.inputs[name]
     if len(got) != len(wanted) or any(g not in (-1, w) for g, w in zip(got, wanted, strict=True)):
         raise ModelError(f"{variant.file}: the file takes {got} but its manifest says {wanted}")

@@ -87,6 +87,7 @@ class Pipeline:
             SinkError: A sink could not write.
         """
         result = None
+        self.model.reset()
         self.health.start()
         try:
             for item, waited in self._items():
@@ -191,6 +192,7 @@ class Pipeline:
         return True
 
     def _reset(self) -> tuple[Event, ...]:
+        self.model.reset()
         ended = tuple(event for stage in self._stages for event in stage.reset())
         return self._cut_off + ended
 

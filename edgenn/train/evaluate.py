@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgenn.bundle.manifest import Decode, Task
 from edgenn.errors import DataError
-from edgenn.types import Classification, Detections, Floats, Prediction
+from edgenn.types import Classification, Detections, Floats, Prediction, Steps
 
 # Average precision needs the whole ranking, not only what a user would be shown.
 EVAL_CONF = 0.001
@@ -38,7 +38,10 @@ class Truths(Protocol):
         ...
 
     def truth(self, i: int) -> tuple[Floats, NDArray[np.int64]]:
-        """(N, 4) boxes in pixels of the original frame and (N,) class ids of sample ``i``."""
+        """(N, 4) boxes in pixels of the original frame and (N,) class ids of sample ``i``.
+
+        Of a sequence the class after each reading, -1 where nothing is asked.
+        """
         ...
 
 
@@ -70,14 +73,14 @@ class Metrics:
 
 
 def evaluate(
-    task: Task, predict: Callable[[int], Prediction], feed: Truths, labels: Sequence[str]
+    task: Task, predict: Callable[[int], Prediction | Steps], feed: Truths, labels: Sequence[str]
 ) -> Metrics:
     """Measure a predictor over all samples of a feed.
 
     Args:
         task: Decides the metric.
         predict: Gives the prediction for sample ``i``; boxes in pixels of the
-            original frame, decoded with `EVAL_CONF`.
+            original frame, decoded with `EVAL_CONF`; for sequences those of all steps.
         feed: Knows the truth.
         labels: Class names in the order of the class ids.
 
@@ -91,8 +94,12 @@ def evaluate(
         return _detection(pairs, labels)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     for prediction, _, class_ids in pairs:
-        assert isinstance(prediction, Classification)
-        confusion[int(class_ids[0]), prediction.class_id] += 1
+        if isinstance(prediction, Steps):
+            true, said = class_ids[prediction.ends], prediction.scores.argmax(1)
+            np.add.at(confusion, (true[true >= 0], said[true >= 0]), 1)
+        else:
+            assert isinstance(prediction, Classification)
+            confusion[int(class_ids[0]), prediction.class_id] += 1
     return from_confusion(confusion, labels, METRIC[task])
 
 
@@ -126,7 +133,7 @@ def from_confusion(confusion: NDArray[np.int64], labels: Sequence[str], name: st
 
 
 def _detection(
-    pairs: Sequence[tuple[Prediction, Floats, NDArray[np.int64]]], labels: Sequence[str]
+    pairs: Sequence[tuple[Prediction | Steps, Floats, NDArray[np.int64]]], labels: Sequence[str]
 ) -> Metrics:
     truths, found = [], []
     for image, (prediction, boxes, class_ids) in enumerate(pairs, start=1):

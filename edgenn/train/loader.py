@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import cv2
@@ -78,13 +79,15 @@ class Batches(Sampler[list[tuple[int, int]]]):
             yield [(self.epoch, i) for i in order[start : start + self._batch]]
 
 
-def train_loader(feed: Feed, batches: Batches, workers: int, *, pin: bool) -> DataLoader[Any]:
-    """Loads training batches; iterate it once per epoch."""
+def train_loader(
+    feed: Feed, batches: Batches, workers: int, *, step: int = 1, pin: bool = False
+) -> DataLoader[Any]:
+    """Loads training batches; iterate it once per epoch. ``step``: see `collate`."""
     return DataLoader(
         Epochs(feed),
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=_batch,
+        collate_fn=partial(_batch, step=step),
         pin_memory=pin,
         worker_init_fn=_start_worker,
         persistent_workers=workers > 0,
@@ -93,13 +96,13 @@ def train_loader(feed: Feed, batches: Batches, workers: int, *, pin: bool) -> Da
     )
 
 
-def val_loader(feed: Feed, batch: int, workers: int) -> DataLoader[Any]:
-    """Loads validation batches in order."""
+def val_loader(feed: Feed, batch: int, workers: int, *, step: int = 1) -> DataLoader[Any]:
+    """Loads validation batches in order. ``step``: see `collate`."""
     return DataLoader(
         feed,  # type: ignore[arg-type]  # map-style by its methods, not by inheritance
         batch_size=batch,
         num_workers=workers,
-        collate_fn=_batch,
+        collate_fn=partial(_batch, step=step),
         worker_init_fn=_start_worker,
         generator=torch.Generator(),
     )
@@ -116,8 +119,8 @@ def fork_safe_opencv() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def _batch(samples: Sequence[Sample]) -> tuple[Tensor, Tensor | Boxes]:
-    x, target = collate(samples)
+def _batch(samples: Sequence[Sample], step: int) -> tuple[Tensor, Tensor | Boxes]:
+    x, target = collate(samples, step)
     if isinstance(target, np.ndarray):
         return torch.from_numpy(x), torch.from_numpy(target)
     return torch.from_numpy(x), target

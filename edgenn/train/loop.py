@@ -26,7 +26,7 @@ from edgenn.train.loader import fork_safe_opencv, train_loader
 from edgenn.train.losses import Loss
 from edgenn.train.multiscale import rescale
 from edgenn.train.optim import rate, set_rate
-from edgenn.train.predict import to_device
+from edgenn.train.predict import step_of, to_device
 from edgenn.train.setup import Job, Session, prepare
 from edgenn.train.stop import StopRequest
 from edgenn.train.weights import freeze_norms
@@ -103,7 +103,13 @@ class _Trainer:
         if session.main and not resumed:
             write_text(session.folder / "recipe.yaml", dump_recipe(session.recipe))
         pin = session.device.type == "cuda"
-        loader = train_loader(session.train_feed, session.batches, self._settings.workers, pin=pin)
+        loader = train_loader(
+            session.train_feed,
+            session.batches,
+            self._settings.workers,
+            step=step_of(session.plain),
+            pin=pin,
+        )
         with self._bar() as bar:
             while not self._done():
                 if not self._epoch(loader, bar):

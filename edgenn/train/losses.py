@@ -47,9 +47,27 @@ class CrossEntropy(nn.Module):
         self._loss = nn.CrossEntropyLoss(weights, label_smoothing=smoothing)
 
     def forward(self, outputs: Tensor, target: Tensor, x: Tensor) -> Loss:
-        """Loss of logits (B, C) against class ids (B,) int64."""
+        """Loss of logits (B, C) against class ids (B,) int64.
+
+        For sequences, of (B, S, C) against (B, T): that of the last reading of each
+        step, nothing where it is -1. Every sample weighs the same.
+        """
         del x
-        return Loss(self._loss(outputs, target.to(outputs.device)), {})
+        target = target.to(outputs.device)
+        if outputs.ndim == 2:
+            return Loss(self._loss(outputs, target), {})
+        step = target.shape[1] // outputs.shape[1]
+        wanted = target[:, step - 1 :: step]
+        each = functional.cross_entropy(
+            outputs.float().transpose(1, 2),
+            wanted,
+            self._loss.weight,
+            ignore_index=-1,
+            reduction="none",
+            label_smoothing=self._loss.label_smoothing,
+        )
+        asked = (wanted >= 0).sum(1)
+        return Loss((each.sum(1) / asked.clamp(min=1)).sum() / (asked > 0).sum().clamp(min=1), {})
 
 
 class Detection(nn.Module):

@@ -9,12 +9,14 @@ from edgenn import plugins
 from edgenn.bundle.manifest import Decode, ImageInput, WindowInput
 from edgenn.data.feed import Feed
 from edgenn.ops import decode as decoders
+from edgenn.ops.decode.classes import softmax
 from edgenn.ops.preprocess import Geometry, Normalize, geometry
+from edgenn.ops.window import step_ends
 from edgenn.recipe.schema import Recipe
 from edgenn.train.build import family
 from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
 from edgenn.train.loader import val_loader
-from edgenn.types import Prediction
+from edgenn.types import Prediction, Steps
 
 
 class Judge:
@@ -41,9 +43,10 @@ class Judge:
         self._decode = self._decoder(whole_ranking(decode))
         self._geometries: list[Geometry | None] = []
 
-    def __call__(self, net: nn.Module) -> tuple[Metrics, list[Prediction]]:
+    def __call__(self, net: nn.Module) -> tuple[Metrics, list[Prediction] | list[Steps]]:
         """Metrics, and the predictions that they were computed from."""
-        predictions = self._predict(net)
+        whole = self._recipe.task == "sequence"
+        predictions = self._follow(net) if whole else self._predict(net)
         metrics = evaluate(self._recipe.task, predictions.__getitem__, self._feed, self._labels)
         return metrics, predictions
 
@@ -63,6 +66,20 @@ class Judge:
                     predictions.append(self._decode(one, self._geometries[len(predictions)]))
         return predictions
 
+    def _follow(self, net: nn.Module) -> list[Steps]:
+        """What the net says of every step of every sample."""
+        settings, step = self._recipe.train, step_of(net)
+        device = next(net.parameters()).device
+        found: list[Steps] = []
+        with torch.inference_mode():
+            loader = val_loader(self._feed, settings.batch, settings.workers, step=step)
+            for x, _ in loader:
+                logits = net(to_device(x, device)).float().cpu().numpy()
+                for row in logits:
+                    ends = step_ends(self._feed.frame_size(len(found))[0], step)
+                    found.append(Steps(ends, softmax(row[: len(ends)]), self._labels))
+        return found
+
     def _decoder(self, decode: Decode) -> decoders.Decoder:
         size = self._spec.size if self._spec.kind == "image" else None
         module = plugins.load(decoders, decode.name)
@@ -76,6 +93,11 @@ class Judge:
         placing = self._spec.steps[0]
         assert not isinstance(placing, Normalize)
         return geometry(self._feed.raw(i).shape, placing)
+
+
+def step_of(net: nn.Module) -> int:
+    """Readings per step of a net over time, 1 of any other."""
+    return int(getattr(net, "step", 1))
 
 
 def to_device(x: Tensor, device: torch.device) -> Tensor:

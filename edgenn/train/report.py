@@ -17,7 +17,7 @@ from edgenn.bundle.store import write_text
 from edgenn.ops.decode.ltrb import Params
 from edgenn.train import build, checkpoint, pictures
 from edgenn.train.checkpoint import BEST, MODEL
-from edgenn.types import Detections, Prediction
+from edgenn.types import Detections, Prediction, Steps
 
 if TYPE_CHECKING:
     from edgenn.train.setup import Session
@@ -73,7 +73,7 @@ def finish(session: Session) -> None:
     write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
 
 
-def _draw_detections(session: Session, predictions: Sequence[Prediction]) -> None:
+def _draw_detections(session: Session, predictions: Sequence[Prediction | Steps]) -> None:
     feed = session.val_feed
     # What a user would be shown, not the whole ranking.
     conf = float(build.decode(session.recipe).params.get("conf", Params.conf))

@@ -5,18 +5,20 @@ A format is a plug-in with these names, which is all that the flow of
 
 - ``ENGINE``: file in ``runtime/engines`` that runs it.
 - ``LAYOUT``: axis order of pictures in the file.
-- ``convert(net, example, outputs, opset) -> bytes``: float32 file; ``example``
-  is a (1, ...) float32 array as the net takes it.
+- ``convert(net, examples, names, opset) -> bytes``: float32 file; ``examples``
+  are the (1, ...) float32 arrays that the net takes, the memory of a streaming net
+  among them; ``names`` those of its inputs and outputs in the manifest.
 - ``half(data) -> bytes``: float16 weights.
 - ``int8(data, samples, recurrent, method) -> bytes``: ``samples`` are arrays as
   the file takes them.
-- ``tensors(data, input_name, outputs) -> dict``: manifest tensor name to the file's own.
+- ``tensors(data, names) -> dict``: manifest tensor name to the file's own.
 - ``embed(data, manifest) -> bytes``: the file with the manifest's JSON inside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import nn
@@ -26,13 +28,23 @@ from edgenn.compress.onnx import Method
 from edgenn.types import Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The manifest's names of a net's inputs and outputs, in order."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 class Format(Protocol):
     """A module of this package, for type checking."""
 
     ENGINE: EngineName
     LAYOUT: Layout
 
-    def convert(self, net: nn.Module, example: Floats, outputs: Sequence[str], opset: int) -> bytes:
+    def convert(
+        self, net: nn.Module, examples: Sequence[Floats], names: Names, opset: int
+    ) -> bytes:
         """Float32 file of the net."""
         ...
 
@@ -46,7 +58,7 @@ class Format(Protocol):
         """The same in int8."""
         ...
 
-    def tensors(self, data: bytes, input_name: str, outputs: Sequence[str]) -> dict[str, str]:
+    def tensors(self, data: bytes, names: Names) -> dict[str, str]:
         """Manifest tensor names to those of the file."""
         ...
 

@@ -14,6 +14,7 @@ from edgenn.compress import onnx as compress
 from edgenn.compress._quiet import quiet
 from edgenn.compress.onnx import Method
 from edgenn.errors import ModelError, UsageError
+from edgenn.export.formats import Names
 from edgenn.runtime.engines.onnx import MANIFEST_KEY
 from edgenn.types import Floats
 
@@ -24,13 +25,13 @@ LAYOUT: Layout = "nchw"
 _FOLD = 1 << 24
 
 
-def convert(net: nn.Module, example: Floats, outputs: Sequence[str], opset: int) -> bytes:
+def convert(net: nn.Module, examples: Sequence[Floats], names: Names, opset: int) -> bytes:
     """Export to ONNX with static shapes.
 
     Args:
         net: In eval mode.
-        example: (1, ...) float32 input.
-        outputs: Names of the outputs, in order.
+        examples: (1, ...) float32 inputs.
+        names: Of the inputs and outputs.
         opset: ONNX opset version.
 
     Raises:
@@ -43,9 +44,9 @@ def convert(net: nn.Module, example: Floats, outputs: Sequence[str], opset: int)
         with quiet():
             program = torch.onnx.export(
                 net,
-                (torch.from_numpy(example),),
-                input_names=["input"],
-                output_names=list(outputs),
+                tuple(map(torch.from_numpy, examples)),
+                input_names=["input", *names.inputs[1:]],
+                output_names=list(names.outputs),
                 opset_version=opset,
                 dynamo=True,
                 verbose=False,
@@ -71,10 +72,11 @@ def int8(data: bytes, samples: Iterable[Floats], *, recurrent: bool, method: Met
     return compress.weights_int8(data) if recurrent else compress.static_int8(data, samples, method)
 
 
-def tensors(data: bytes, input_name: str, outputs: Sequence[str]) -> dict[str, str]:
+def tensors(data: bytes, names: Names) -> dict[str, str]:
     """Manifest tensor names to those of the file."""
     graph = onnx.load_from_string(data).graph
-    return {input_name: graph.input[0].name, **{name: name for name in outputs}}
+    given = [value.name for value in (*graph.input, *graph.output)]
+    return dict(zip((*names.inputs, *names.outputs), given, strict=True))
 
 
 def embed(data: bytes, manifest: str) -> bytes:

@@ -17,6 +17,7 @@ from edgenn.compress import litert as compress
 from edgenn.compress._quiet import quiet
 from edgenn.compress.onnx import Method
 from edgenn.errors import ModelError
+from edgenn.export.formats import Names
 from edgenn.runtime.engines import litert as engine
 from edgenn.types import Floats
 
@@ -24,29 +25,31 @@ ENGINE: EngineName = "litert"
 LAYOUT: Layout = "nhwc"
 
 
-def convert(net: nn.Module, example: Floats, outputs: Sequence[str], opset: int) -> bytes:
+def convert(net: nn.Module, examples: Sequence[Floats], names: Names, opset: int) -> bytes:
     """Export to TFLite; pictures go in as (1, H, W, 3), which saves a transposition.
 
     Args:
         net: In eval mode.
-        example: (1, ...) float32 input, pictures as (1, 3, H, W).
-        outputs: Names of the outputs; TFLite numbers them in this order.
+        examples: (1, ...) float32 inputs, a picture as (1, 3, H, W).
+        names: TFLite numbers inputs and outputs in this order.
         opset: Has no meaning here.
 
     Raises:
         ModelError: The net cannot be converted; says why.
     """
-    del outputs, opset
+    del names, opset
     with tempfile.TemporaryDirectory() as folder, quiet():
         # Its import alone takes seconds and writes warnings.
         import litert_torch
 
-        if example.ndim == 4:
+        first, *rest = examples
+        if first.ndim == 4:
             net = litert_torch.to_channel_last_io(net, args=[0]).eval()
-            example = np.ascontiguousarray(example.transpose(0, 2, 3, 1))
+            first = np.ascontiguousarray(first.transpose(0, 2, 3, 1))
+        arguments = tuple(map(torch.from_numpy, (first, *rest)))
         out = Path(folder) / "model.tflite"
         try:
-            litert_torch.convert(net, (torch.from_numpy(example),)).export(str(out))
+            litert_torch.convert(net, arguments).export(str(out))
         except (RuntimeError, NotImplementedError, ValueError) as error:
             raise ModelError(f"the net cannot be converted to TFLite: {error}") from error
         return out.read_bytes()
@@ -63,13 +66,13 @@ def int8(data: bytes, samples: Iterable[Floats], *, recurrent: bool, method: Met
     return compress.dynamic_int8(data) if recurrent else compress.static_int8(data, samples)
 
 
-def tensors(data: bytes, input_name: str, outputs: Sequence[str]) -> dict[str, str]:
+def tensors(data: bytes, names: Names) -> dict[str, str]:
     """Manifest tensor names to those of the file, through its signature."""
     with quiet():
-        names = engine.signature(data)
+        own = engine.signature(data)
     return {
-        input_name: names["args_0"],
-        **{name: names[f"output_{number}"] for number, name in enumerate(outputs)},
+        **{name: own[f"args_{number}"] for number, name in enumerate(names.inputs)},
+        **{name: own[f"output_{number}"] for number, name in enumerate(names.outputs)},
     }
 
 
