@@ -22,6 +22,7 @@ EXTRAS = {
     "safetensors": "train",
     "yaml": "train",
     "tqdm": "train",
+    "scipy": "train",
     "onnx": "train",
     "onnxscript": "train",
     "litert_torch": "train",

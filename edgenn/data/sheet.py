@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenn.bundle.store import atomically
-from edgenn.data import Picture, Recording
+from edgenn.data import Clip, Picture, Recording
 from edgenn.data.images import read
 from edgenn.errors import DataError
 from edgenn.runtime.draw import color_of
@@ -25,7 +25,7 @@ Color = tuple[int, int, int]
 
 
 def write_sheet(
-    samples: Sequence[Picture] | Sequence[Recording],
+    samples: Sequence[Picture] | Sequence[Recording] | Sequence[Clip],
     labels: Sequence[str],
     channels: Sequence[str],
     path: Path,

@@ -19,6 +19,8 @@ Times = NDArray[np.float64]
 
 # A pause longer than so many intervals is a gap: one lost reading is not.
 GAP = 2.5
+# Of more values than this for one reading, next to nothing was measured.
+MOST_MADE_UP = 20
 # A clock so far off, or steps so uneven, make a difference to a net.
 _DEVIATION = 0.02
 _JITTER = 0.25

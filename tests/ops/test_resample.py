@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -47,10 +49,7 @@ def test_chunks_change_no_bit(rate):
         rng = np.random.default_rng(seed)
         cuts = [0, *np.sort(rng.integers(0, len(times), rng.integers(1, 200))), len(times)]
         stream = Resampler(50, 2, average=averages(times, 50))
-        parts = [
-            stream.push(Samples(values[a:b], times[a:b], "s"))
-            for a, b in zip(cuts[:-1], cuts[1:], strict=True)
-        ]
+        parts = [stream.push(Samples(values[a:b], times[a:b], "s")) for a, b in pairwise(cuts)]
         assert np.concatenate([p.values for p in parts]).tobytes() == whole.tobytes()
         assert np.concatenate([p.times for p in parts]).tobytes() == at.tobytes()
         assert parts[0].source == "s"
