@@ -22,7 +22,6 @@ EXTRAS = {
     "safetensors": "train",
     "yaml": "train",
     "tqdm": "train",
-    "scipy": "train",
     "onnx": "train",
     "onnxscript": "train",
     "litert_torch": "train",

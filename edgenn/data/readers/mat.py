@@ -10,42 +10,23 @@ the folder; classes are sorted naturally, 2 before 10. ``data.rate`` must tell
 the readings per second. ``data.channels`` names all columns; without it they
 are c0, c1, .... A recording with a value that is no number is left out whole.
 
-Files of MATLAB 7.3 are HDF5 and not read; ``save -v7`` writes the older form.
+Files of MATLAB 7.3, which are HDF5, are not read; ``save -v7`` writes the older form.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from edgenn.data import Progress, Raw, quiet
 from edgenn.data.images import files
+from edgenn.data.mat5 import read_arrays
 from edgenn.data.readers._recordings import Stretch, finish
 from edgenn.data.readers._site import Site, has_sides, natural, side
 from edgenn.errors import DataError
 from edgenn.recipe.schema import Data
-
-# What scipy raises for damaged files, which it does not say.
-_FAULTS = (
-    MatReadError,
-    NotImplementedError,
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)
 
 
 def read(spec: Data, root: Path, progress: Progress = quiet) -> Raw:
@@ -91,26 +72,10 @@ def _stretch(site: Site, path: Path, level: int, others: list[Stretch]) -> Stret
 
 def _values(path: Path) -> NDArray[np.float64]:
     """(T, C) readings of a file."""
-    arrays = {name: x for name, x in _load(path).items() if _is_recording(x)}
+    # Single numbers, such as a rate, lie in 1 x 1 arrays.
+    arrays = {name: x for name, x in read_arrays(path).items() if x.ndim in (2, 3) and x.size > 1}
     if len(arrays) != 1:
         said = ", ".join(sorted(arrays)) or "none"
         raise DataError(f"it must hold one array of (T, C) or (J, A, T) numbers, not {said}")
-    (array,) = arrays.values()
-    values = np.asarray(array, np.float64)
+    (values,) = arrays.values()
     return values if values.ndim == 2 else values.reshape(-1, values.shape[-1]).T.copy()
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return dict(loadmat(file))
-    except NotImplementedError as error:
-        raise DataError("it is of MATLAB 7.3; save it with -v7 to have it read") from error
-    except _FAULTS as error:
-        raise DataError(f"not a MATLAB file, or a damaged one: {error}") from error
-
-
-def _is_recording(array: object) -> bool:
-    if not isinstance(array, np.ndarray):
-        return False
-    return array.ndim in (2, 3) and array.dtype.kind in "fiu" and array.size > 1
