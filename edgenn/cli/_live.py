@@ -87,6 +87,10 @@ def echo_summary(summary: Summary, what: str) -> None:
         f"({summary.fps:.1f} per second), {summary.dropped} dropped",
         err=True,
     )
+    if summary.bad or summary.gaps:
+        click.echo(
+            f"{summary.bad} bad readings dropped, the stream was cut {summary.gaps} times", err=True
+        )
     if summary.latency_ms:
         stages = ", ".join(
             f"{stage} {p50:.2f}/{p95:.2f}/{p99:.2f}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenn.errors import ModelError
+from edgenn.ops.window import check_channels
 from edgenn.types import Floats, Samples
 
 Times = NDArray[np.float64]
@@ -68,11 +68,7 @@ class Resampler:
         Raises:
             ModelError: The readings have another number of channels.
         """
-        if samples.values.shape[1:] != (self._channels,):
-            raise ModelError(
-                f"readings of {self._channels} channels are resampled here, "
-                f"not of {samples.values.shape[1]}"
-            )
+        check_channels(samples, self._channels)
         if len(samples.times):
             self._add(samples)
         values, times = self._due() if len(self._times) else (self._values, self._times)
@@ -179,9 +175,9 @@ def longest_pause(times: Times, rate: float) -> float:
     """Seconds without a reading that are still no gap, in a stream that is resampled to ``rate``.
 
     By the slower of the wanted rate and of the stream, where readings that come
-    in bursts are as slow as the bursts.
+    in bursts are as slow as the bursts; so slow that `MOST_MADE_UP` holds, at most.
     """
     steps = np.diff(times)
     steps = np.sort(steps[np.isfinite(steps) & (steps > 0)])
     slow = float(steps[int(0.95 * (len(steps) - 1))]) if len(steps) else 0.0
-    return GAP * max(1.0 / rate, slow)
+    return GAP * min(max(1.0, slow * rate), MOST_MADE_UP) / rate

@@ -103,7 +103,7 @@ def test_reset_forgets_everything():
 
 
 def test_other_channels_are_refused():
-    with pytest.raises(ModelError, match="of 2 channels are resampled here, not of 3"):
+    with pytest.raises(ModelError, match="takes 2 channels per reading, the sensor gives 3"):
         Resampler(50, 2).push(Samples(np.zeros((1, 3), np.float32), np.zeros(1)))
 
 
