@@ -89,7 +89,7 @@ def echo_summary(summary: Summary, what: str) -> None:
     )
     if summary.bad or summary.gaps:
         click.echo(
-            f"{summary.bad} bad readings dropped, the stream was cut {summary.gaps} times", err=True
+            f"bad readings dropped: {summary.bad}, gaps in the stream: {summary.gaps}", err=True
         )
     if summary.latency_ms:
         stages = ", ".join(

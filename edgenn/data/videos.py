@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from edgenn.data import Progress
 from edgenn.data.images import files
 from edgenn.errors import DataError
 from edgenn.runtime.sources import _container
+from edgenn.types import Image
 
 SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 _MOST_FPS = 1000
@@ -54,6 +56,23 @@ def inspect(paths: Sequence[Path], progress: Progress) -> dict[Path, Facts]:
             known[path] = found
             tick()
     return known
+
+
+def frame(path: Path, number: int) -> Image:
+    """Decode one frame, (H, W, 3) uint8 BGR.
+
+    Raises:
+        DataError: There is none of that number, or it cannot be decoded.
+    """
+    capture = cv2.VideoCapture(str(path))
+    try:
+        capture.set(cv2.CAP_PROP_POS_FRAMES, number)
+        ok, image = capture.read()
+    finally:
+        capture.release()
+    if not ok:
+        raise DataError(f"{path}: frame {number} cannot be decoded")
+    return np.asarray(image, np.uint8)
 
 
 def _facts(path: Path) -> Facts:
