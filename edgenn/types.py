@@ -42,8 +42,8 @@ class Samples:
     """Consecutive readings of a sensor.
 
     Attributes:
-        values: (n, C) float32, one row per reading, in the sensor's units.
-        times: (n,) float64, seconds, never decreasing.
+        values: (n, C) float32, one row per reading, in the sensor's units; NaN where it failed.
+        times: (n,) float64, seconds, not decreasing unless the sensor's clock was set back.
         source: What the user named as the source.
     """
 

@@ -69,6 +69,8 @@ class WindowInput(Strict):
         rate: Readings per second, Hz.
         channels: Name of each value of a reading, in order.
         units: Unit of each channel, same order; empty where not known.
+        ranges: Low and high of each channel in the training data (percentiles 0.1 and 99.9),
+            in its unit, same order; empty where not known.
         steps: Preprocessing, in order.
     """
 
@@ -79,6 +81,7 @@ class WindowInput(Strict):
     rate: float = Field(gt=0)
     channels: tuple[str, ...] = Field(min_length=1)
     units: tuple[str, ...] = ()
+    ranges: tuple[tuple[float, float], ...] = ()
     steps: tuple[AnyStep, ...] = ()
     sample: Literal["window", "clip", "stream"] = "window"
     span: int = Field(default=0, ge=0, le=MAX_WINDOW)

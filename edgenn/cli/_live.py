@@ -87,6 +87,10 @@ def echo_summary(summary: Summary, what: str) -> None:
         f"({summary.fps:.1f} per second), {summary.dropped} dropped",
         err=True,
     )
+    if summary.bad or summary.gaps:
+        click.echo(
+            f"bad readings dropped: {summary.bad}, gaps in the stream: {summary.gaps}", err=True
+        )
     if summary.latency_ms:
         stages = ", ".join(
             f"{stage} {p50:.2f}/{p95:.2f}/{p99:.2f}"

@@ -86,13 +86,51 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """One labelled stretch of a video file, not decoded.
+
+    Attributes:
+        path: The video file.
+        start: Seconds from its beginning.
+        end: Seconds from its beginning; infinite for a clip that reaches to its end.
+        class_id: Its class.
+        group: Person, scene or recording it belongs to.
+        split: What the data itself says: "train", "val" or nothing.
+        size: Height, width in pixels.
+        fps: Frames per second.
+        frames: Frames from start to end.
+    """
+
+    path: Path
+    start: float
+    end: float
+    class_id: int
+    group: str
+    split: Side
+    size: tuple[int, int]
+    fps: float
+    frames: int
+
+    @property
+    def name(self) -> str:
+        """Path, and the second of the start where it is not the beginning."""
+        return f"{self.path}@{self.start:g}" if self.start else str(self.path)
+
+    @property
+    def class_ids(self) -> NDArray[np.int64]:
+        """(1,) int64, as other samples have them."""
+        return np.array([self.class_id], np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Raw:
     """All that a reader found.
 
     Attributes:
         labels: Class names; class ids index into it.
         pictures: Samples of detectors and classifiers.
-        recordings: Samples of sequence models.
+        recordings: Samples of sequence models for sensors.
+        clips: Samples of sequence models for video.
         channels: Names of the sensor channels.
         problems: What was left out or mended.
     """
@@ -100,8 +138,12 @@ class Raw:
     labels: tuple[str, ...]
     pictures: tuple[Picture, ...] = ()
     recordings: tuple[Recording, ...] = ()
+    clips: tuple[Clip, ...] = ()
     channels: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+Samples = tuple[Picture, ...] | tuple[Recording, ...] | tuple[Clip, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,15 +154,15 @@ class Dataset:
         labels: Class names; class ids index into it.
         train: Samples to train on.
         val: Samples to validate on; shares no group with ``train`` unless split by sample.
-        channels: Names of the sensor channels; empty for pictures.
-        rate: Readings per second; 0 for pictures.
+        channels: Names of the sensor channels; empty for pictures and clips.
+        rate: Readings per second; 0 for pictures and clips.
         problems: What was left out or mended.
         sha256: Hash over names and labels of all samples, hex, for provenance.
     """
 
     labels: tuple[str, ...]
-    train: tuple[Picture, ...] | tuple[Recording, ...]
-    val: tuple[Picture, ...] | tuple[Recording, ...]
+    train: Samples
+    val: Samples
     channels: tuple[str, ...] = ()
     rate: float = 0.0
     problems: tuple[Problem, ...] = field(default=())

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgenn.data import Picture, Problem, Progress, Raw, Recording, quiet
+from edgenn.data import Clip, Picture, Problem, Progress, Raw, Recording, quiet
 from edgenn.data.load import bad_share, divide, drop_short, read_raw, refuse_bad
 from edgenn.errors import DataError
 from edgenn.recipe.schema import Data, Recipe
 
-Samples = Sequence[Picture] | Sequence[Recording]
+Samples = Sequence[Picture] | Sequence[Recording] | Sequence[Clip]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +22,7 @@ class Report:
 
     Attributes:
         labels: Class names.
-        channels: Names of the sensor channels; empty for pictures.
+        channels: Names of the sensor channels; empty for pictures and clips.
         sides: Samples by side: train and val, or all where nothing divides them.
         problems: What is bad or was mended.
         bad: Number of samples that cannot be used.
@@ -76,7 +76,7 @@ def check_data(spec: Data, root: Path, progress: Progress = quiet) -> Report:
         refuse_bad(raw, spec)
     except DataError as error:
         fault = str(error)
-    samples = raw.recordings or raw.pictures
+    samples = raw.recordings or raw.clips or raw.pictures
     val = [s for s in samples if s.split == "val"]
     if not val:
         return _report(raw, _all(raw), fault)
@@ -85,7 +85,7 @@ def check_data(spec: Data, root: Path, progress: Progress = quiet) -> Report:
 
 
 def _all(raw: Raw) -> dict[str, Samples]:
-    return {"all": raw.recordings or raw.pictures}
+    return {"all": raw.recordings or raw.clips or raw.pictures}
 
 
 def _report(raw: Raw, sides: dict[str, Samples], fault: str = "") -> Report:
@@ -104,9 +104,11 @@ def _count(samples: Samples, labels: Sequence[str]) -> dict[str, dict[str, int]]
     return {name: counts[name] for name in labels if name in counts}
 
 
-def _units(sample: Picture | Recording, number: int) -> dict[str, int]:
+def _units(sample: Picture | Recording | Clip, number: int) -> dict[str, int]:
     if isinstance(sample, Recording):
         return {"recordings": 1, "readings": number}
+    if isinstance(sample, Clip):
+        return {"clips": 1, "frames": sample.frames}
     if len(sample.boxes):
         return {"pictures": 1, "boxes": number}
     return {"pictures": 1}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenn.bundle.manifest import ImageInput, WindowInput
-from edgenn.data import Dataset, Picture, Recording
+from edgenn.data import Clip, Dataset, Picture, Recording
 from edgenn.data._pictures import Pictures
 from edgenn.data._sample import Sample
 from edgenn.data._windows import Stretches, Whole, Windows
@@ -30,7 +30,8 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
     deviation of the training readings.
 
     Raises:
-        DataError: The recipe names more or fewer units than there are channels.
+        DataError: The recipe names more or fewer units than there are channels; there are no
+            readings.
     """
     spec = recipe.input
     if recipe.task != "sequence":
@@ -43,6 +44,8 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
             f"{', '.join(channels)}"
         )
     recordings = [r.values for r in dataset.train if isinstance(r, Recording)]
+    if not recordings:
+        raise DataError("there are no sensor readings to train on")
     readings = np.concatenate(recordings).astype(np.float64)
     std = readings.std(axis=0)
     # A constant channel carries nothing; dividing by its rounding noise would make it shout.
@@ -53,6 +56,9 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
         rate=dataset.rate,
         channels=channels,
         units=tuple(units),
+        ranges=tuple(
+            (low, high) for low, high in np.percentile(readings, (0.1, 99.9), 0).T.tolist()
+        ),
         steps=(Normalize(tuple(readings.mean(axis=0).tolist()), tuple(std.tolist())),),
     )
 
@@ -81,7 +87,7 @@ class Feed:
 
     def __init__(
         self,
-        samples: Sequence[Picture] | Sequence[Recording],
+        samples: Sequence[Picture] | Sequence[Recording] | Sequence[Clip],
         recipe: Recipe,
         spec: ImageInput | WindowInput,
         train: bool,

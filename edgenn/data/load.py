@@ -10,10 +10,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from edgenn import plugins
-from edgenn.data import Dataset, Picture, Problem, Progress, Raw, Recording, quiet, readers
+from edgenn.data import Dataset, Problem, Progress, Raw, Samples, quiet, readers, videos
 from edgenn.data.images import SUFFIXES, files
 from edgenn.data.readers.coco import is_coco
+from edgenn.data.readers.points import is_points
 from edgenn.data.readers.yolo import config_file
 from edgenn.data.split import split
 from edgenn.errors import DataError
@@ -62,7 +65,7 @@ def _with_more(dataset: Dataset, raw: Raw, root: Path) -> Dataset:
         )
     return replace(
         dataset,
-        train=(*dataset.train, *raw.pictures, *raw.recordings),
+        train=(*dataset.train, *raw.pictures, *raw.recordings, *raw.clips),
         problems=dataset.problems + raw.problems,
         sha256=hashlib.sha256((dataset.sha256 + _hash(raw, root)).encode()).hexdigest(),
     )
@@ -110,7 +113,7 @@ def drop_short(raw: Raw, window: int) -> Raw:
 def bad_share(raw: Raw) -> tuple[int, int]:
     """How many samples are bad, and how many there are with them."""
     bad = sum(not problem.mended for problem in raw.problems)
-    return bad, bad + len(raw.pictures) + len(raw.recordings)
+    return bad, bad + len(raw.pictures) + len(raw.recordings) + len(raw.clips)
 
 
 def refuse_bad(raw: Raw, spec: Data) -> None:
@@ -141,10 +144,12 @@ def divide(raw: Raw, recipe: Recipe, root: Path) -> Dataset:
         DataError: One side would be empty.
     """
     spec, classes = recipe.data.split, len(raw.labels)
-    train: tuple[Picture, ...] | tuple[Recording, ...]
-    val: tuple[Picture, ...] | tuple[Recording, ...]
+    train: Samples
+    val: Samples
     if raw.recordings:
         train, val = split(raw.recordings, spec, recipe.seed, classes)
+    elif raw.clips:
+        train, val = split(raw.clips, spec, recipe.seed, classes)
     else:
         train, val = split(raw.pictures, spec, recipe.seed, classes)
     return Dataset(
@@ -166,15 +171,21 @@ def guess_format(path: Path) -> str:
     """
     if not path.exists():
         raise DataError(f"there is no data at {path}")
-    if path.is_file():
-        known = {".yaml": "yolo", ".yml": "yolo", ".json": "coco", ".csv": "csv", ".npz": "npz"}
-        found = known.get(path.suffix.lower())
-    else:
-        found = _guess_folder(path)
+    found = _guess_file(path) if path.is_file() else _guess_folder(path)
     if found is None:
         formats = ", ".join(plugins.names(readers))
         raise DataError(f"{path} is no layout that edgenn knows; name it with --format: {formats}")
     return found
+
+
+def _guess_file(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    if suffix in videos.SUFFIXES:
+        return "clips"
+    if suffix == ".csv":
+        return "points" if is_points(path) else "csv"
+    known = {".yaml": "yolo", ".yml": "yolo", ".json": "coco", ".npz": "npz", ".mat": "mat"}
+    return known.get(suffix)
 
 
 def _guess_folder(path: Path) -> str | None:
@@ -190,7 +201,10 @@ def _guess_folder(path: Path) -> str | None:
         "voc": pictures and ".xml" in suffixes,
         "yolo": pictures and bool(texts & stems),
         "imagefolder": pictures,
+        "clips": suffixes & videos.SUFFIXES,
         "npz": ".npz" in suffixes,
+        "mat": ".mat" in suffixes,
+        "points": any(is_points(file) for file in found if file.suffix.lower() == ".csv"),
         "csv": ".csv" in suffixes,
     }
     return next((name for name, fits in guesses.items() if fits), None)
@@ -212,3 +226,7 @@ def _entries(raw: Raw, root: Path) -> Iterable[tuple[str, tuple[bytes, bytes]]]:
         yield name, (picture.class_ids.tobytes(), picture.boxes.tobytes())
     for recording in raw.recordings:
         yield recording.name, (recording.class_ids.tobytes(), recording.values.tobytes())
+    for clip in raw.clips:
+        name = Path(os.path.relpath(clip.path, root)).as_posix()
+        span = np.array([clip.start, clip.end])
+        yield f"{name}@{clip.start:g}", (clip.class_ids.tobytes(), span.tobytes())

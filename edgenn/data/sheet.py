@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenn.bundle.store import atomically
-from edgenn.data import Picture, Recording
+from edgenn.data import Clip, Picture, Recording, videos
 from edgenn.data.images import read
 from edgenn.errors import DataError
 from edgenn.runtime.draw import color_of
@@ -25,12 +25,14 @@ Color = tuple[int, int, int]
 
 
 def write_sheet(
-    samples: Sequence[Picture] | Sequence[Recording],
+    samples: Sequence[Picture] | Sequence[Recording] | Sequence[Clip],
     labels: Sequence[str],
     channels: Sequence[str],
     path: Path,
 ) -> None:
     """Write a PNG with pictures of all classes, or a plot of the channels per class.
+
+    A clip is shown by the frame in its middle.
 
     Args:
         samples: What can be used.
@@ -42,7 +44,7 @@ def write_sheet(
         DataError: There are no samples.
         BundleError: It cannot be written.
     """
-    pictures = [s for s in samples if isinstance(s, Picture)]
+    pictures = [s for s in samples if isinstance(s, Picture | Clip)]
     recordings = [s for s in samples if isinstance(s, Recording)]
     if pictures:
         tiles = [_picture(p, labels) for p in _choose(pictures, len(labels))]
@@ -57,7 +59,7 @@ def write_sheet(
     atomically(path, lambda temporary: _write(temporary, png.tobytes()))
 
 
-def _choose(pictures: Sequence[Picture], classes: int) -> list[Picture]:
+def _choose(pictures: Sequence[Picture | Clip], classes: int) -> list[Picture | Clip]:
     """As many as fit, spread over the set, all classes in turn."""
     by_class: dict[int, list[int]] = {}
     for i, picture in enumerate(pictures):
@@ -75,22 +77,27 @@ def _choose(pictures: Sequence[Picture], classes: int) -> list[Picture]:
     return [pictures[i] for i in chosen]
 
 
-def _picture(picture: Picture, labels: Sequence[str]) -> Image:
-    image = read(picture.path)
+def _picture(picture: Picture | Clip, labels: Sequence[str]) -> Image:
+    image = read(picture.path) if isinstance(picture, Picture) else _middle(picture)
+    boxes = picture.boxes if isinstance(picture, Picture) else np.zeros((0, 4), np.float32)
     scale = _TILE / max(image.shape[:2])
     size = [max(1, round(side * scale)) for side in image.shape[:2]]
     tile: Image = np.full((_TILE + _LINE, _TILE, 3), _PAPER, np.uint8)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     tile[: size[0], : size[1]] = cv2.resize(image, (size[1], size[0]), interpolation=how)
-    for box, class_id in zip(picture.boxes * scale, picture.class_ids.tolist(), strict=False):
+    for box, class_id in zip(boxes * scale, picture.class_ids.tolist(), strict=False):
         x1, y1, x2, y2 = (round(float(v)) for v in box)
         cv2.rectangle(tile, (x1, y1), (x2, y2), color_of(class_id), 2)
         _write_label(tile, labels[class_id], (x1, y1), color_of(class_id))
-    if len(picture.class_ids) and not len(picture.boxes):
+    if len(picture.class_ids) and not len(boxes):
         class_id = int(picture.class_ids[0])
         _write_label(tile, labels[class_id], (0, 0), color_of(class_id))
     _text(tile, picture.path.name[-30:], (2, _TILE + 14), _INK)
     return tile
+
+
+def _middle(clip: Clip) -> Image:
+    return videos.frame(clip.path, round(clip.start * clip.fps) + clip.frames // 2)
 
 
 def _plots(

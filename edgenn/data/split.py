@@ -10,13 +10,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenn.data import Picture, Recording
+from edgenn.data import Clip, Picture, Recording
 from edgenn.errors import DataError
 from edgenn.plugins import suggestion
 from edgenn.recipe.schema import Split
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T", Picture, Recording)
+T = TypeVar("T", Picture, Recording, Clip)
 
 
 def split(
@@ -63,8 +63,8 @@ def _groups(samples: Sequence[T], spec: Split) -> dict[str, list[int]]:
     return dict(groups)
 
 
-def _name(sample: Picture | Recording) -> str:
-    return sample.name if isinstance(sample, Recording) else str(sample.path)
+def _name(sample: Picture | Recording | Clip) -> str:
+    return str(sample.path) if isinstance(sample, Picture) else sample.name
 
 
 def _named(groups: dict[str, list[int]], wanted: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from edgenn.bundle.manifest import Manifest, Variant
 from edgenn.bundle.store import write_text
-from edgenn.data import Picture, Progress, Recording
+from edgenn.data import Clip, Picture, Progress, Recording
 from edgenn.data.feed import Feed
 from edgenn.data.load import guess_format, load_dataset, read_good
 from edgenn.errors import DataError
@@ -62,7 +62,7 @@ class Examination:
 
 def samples_of(
     manifest: Manifest, data: Path, layout: str | None, progress: Progress
-) -> tuple[Recipe, Sequence[Picture] | Sequence[Recording]]:
+) -> tuple[Recipe, Sequence[Picture] | Sequence[Recording] | Sequence[Clip]]:
     """Labelled samples of a data set, with the model's labels and channels.
 
     Where the data itself says what is for validation, only that is taken.
@@ -98,7 +98,7 @@ def samples_of(
 
 def samples_of_recipe(
     manifest: Manifest, recipe: Recipe, progress: Progress
-) -> tuple[Recipe, Sequence[Picture] | Sequence[Recording]]:
+) -> tuple[Recipe, Sequence[Picture] | Sequence[Recording] | Sequence[Clip]]:
     """The validation samples of a recipe for models with the same task and labels.
 
     Raises:
@@ -118,7 +118,7 @@ def samples_of_recipe(
 def examine(
     model: tuple[Manifest, Variant, bytes],
     recipe: Recipe,
-    samples: Sequence[Picture] | Sequence[Recording],
+    samples: Sequence[Picture] | Sequence[Recording] | Sequence[Clip],
     threads: int,
     progress: Progress,
 ) -> Examination:

@@ -37,11 +37,7 @@ class Windower:
         Raises:
             ModelError: The readings have another number of channels.
         """
-        if samples.values.shape[1:] != (self._channels,):
-            raise ModelError(
-                f"the model takes {self._channels} channels per reading, "
-                f"{samples.source or 'the sensor'} gives {samples.values.shape[1]}"
-            )
+        check_channels(samples, self._channels)
         for value, time in zip(samples.values, samples.times, strict=True):
             # A stride longer than the window skips readings: _filled is then negative.
             if self._filled >= 0:
@@ -65,6 +61,19 @@ class Windower:
             self._values[:kept] = self._values[self._stride :]
             self._times[:kept] = self._times[self._stride :]
         self._filled = kept
+
+
+def check_channels(samples: Samples, channels: int) -> None:
+    """Refuse readings of another number of channels.
+
+    Raises:
+        ModelError: Says how many there are.
+    """
+    if samples.values.shape[1:] != (channels,):
+        raise ModelError(
+            f"the model takes {channels} channels per reading, "
+            f"{samples.source or 'the sensor'} gives {samples.values.shape[1]}"
+        )
 
 
 def count(readings: int, length: int, stride: int) -> int:

@@ -43,25 +43,50 @@ class Split(Section):
 class Data(Section):
     """Where the samples are and how to read them."""
 
-    format: Literal["yolo", "coco", "voc", "imagefolder", "csv", "npz"] = Field(
-        description="layout of the data on disk"
-    )
+    format: Literal[
+        "yolo", "coco", "voc", "imagefolder", "csv", "npz", "mat", "points", "clips"
+    ] = Field(description="layout of the data on disk")
     path: str = Field(description="file or folder; ${NAME} is taken from the environment")
     more: list[str] = Field([], description="further data of the same layout, only ever trained on")
     labels: list[str] = Field(
         [], description="classes to use, in this order; empty means all that the data has"
+    )
+    label_pattern: str = Field(
+        "",
+        description="csv, npz, mat and clips: regular expression whose first bracket finds the "
+        "class in a file's path",
+    )
+    background: str = Field(
+        "",
+        description="sensor data: class of all readings that have no label, so that a net learns "
+        "what is nothing; empty leaves them out",
     )
     split: Split = Split()
     max_bad: Share = Field(0.1, description="training stops when more than this share is bad")
     time: str = Field("", description="csv: name of the timestamp column, in seconds")
     label: str = Field("label", description="csv: name of the label column")
     channels: list[str] = Field(
-        [], description="csv: columns to use, in this order; empty means all that remain"
+        [],
+        description="csv: columns to use, in this order; empty means all that remain; mat: names "
+        "of all columns",
     )
     rate: float | None = Field(
-        None, gt=0, description="csv and npz: readings per second, where no timestamps tell"
+        None,
+        gt=0,
+        description="sensor data: readings per second, to which data with timestamps of another "
+        "rate is resampled; clips: frames per second of files that do not say",
+    )
+    points: Literal["time", "features"] = Field(
+        "time",
+        description="points: a row holds one point at many times, or many points at one time",
     )
     units: list[str] = Field([], description="unit of each channel, kept in the manifest")
+
+    @model_validator(mode="after")
+    def _background_is_a_class(self) -> Data:
+        if self.background and self.labels and self.background not in self.labels:
+            raise ValueError(f"data.labels must hold the background class {self.background!r}")
+        return self
 
 
 class Input(Section):
@@ -87,7 +112,7 @@ class Input(Section):
         "with pauses of class data.background between them",
     )
     window: int = Field(
-        128, gt=1, description="sequence: readings per window; stream: readings trained on at once"
+        128, gt=0, description="sequence: readings per window; stream: readings trained on at once"
     )
     stride: int = Field(32, gt=0, description="sequence: readings between two windows")
 
@@ -275,7 +300,7 @@ class Recipe(Section):
         fits = {
             "detect": ("yolo", "coco", "voc"),
             "classify": ("imagefolder",),
-            "sequence": ("csv", "npz"),
+            "sequence": ("csv", "npz", "mat", "points", "clips"),
         }[self.task]
         if self.data.format not in fits:
             raise ValueError(

@@ -45,6 +45,8 @@ class Summary:
         seconds: From the start to the newest result.
         fps: Results per second of that time.
         latency_ms: Stage to its 50th, 95th and 99th percentile in milliseconds.
+        bad: Sensor readings that were dropped: NaN or infinite.
+        gaps: Pauses and steps back in time at which a sensor stream was cut.
     """
 
     frames: int
@@ -52,6 +54,8 @@ class Summary:
     seconds: float
     fps: float
     latency_ms: Mapping[str, tuple[float, float, float]]
+    bad: int = 0
+    gaps: int = 0
 
 
 class Health:
@@ -60,6 +64,8 @@ class Health:
     def __init__(self) -> None:
         self.frames = 0
         self.dropped = 0
+        self.bad = 0
+        self.gaps = 0
         self._histograms: dict[str, Histogram] = {}
         self._start = self._last = perf_counter()
 
@@ -86,4 +92,6 @@ class Health:
                 stage: (h.percentile(50), h.percentile(95), h.percentile(99))
                 for stage, h in self._histograms.items()
             },
+            self.bad,
+            self.gaps,
         )

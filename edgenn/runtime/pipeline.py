@@ -5,27 +5,22 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
-
-import numpy as np
 
 from edgenn import plugins
 from edgenn.errors import UsageError
 from edgenn.ops.window import Windower
 from edgenn.runtime import temporal
 from edgenn.runtime.health import Health, Summary
+from edgenn.runtime.intake import Intake
 from edgenn.runtime.model import Model, load
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.runtime.sources import Options, Source, open_source
 from edgenn.types import Event, Frame, Result, Samples, Window
 
 P = TypeVar("P", bound="Pipeline")
-# A pause longer than so many intervals is a gap, which no window may span; the readers of
-# training data cut recordings at the same.
-_GAP = 2.5
 
 
 class Pipeline:
@@ -72,8 +67,7 @@ class Pipeline:
         self._windower: Windower | None = None
         if spec.kind == "window":
             self._windower = Windower(spec.length, spec.stride, len(spec.channels))
-            self._gap = _GAP / spec.rate
-        self._last_time = np.nan
+            self._intake = Intake(spec, self.health)
         self._cut_off: tuple[Event, ...] = ()
         if isinstance(source, str | int | Path):
             source = open_for(self.model, source)
@@ -143,14 +137,20 @@ class Pipeline:
     def _items(self) -> Iterator[tuple[Frame | Window, float]]:
         """What to look at, and the milliseconds that were spent to get it."""
         asked = perf_counter()
-        for item in self._source:
-            for unit in self._units(item):
+        for unit in self._all_units():
+            if unit is not None:
                 yield unit, (perf_counter() - asked) * 1e3
-                if self._is_over():
-                    return
                 asked = perf_counter()
             if self._is_over():
                 return
+
+    def _all_units(self) -> Iterator[Frame | Window | None]:
+        """Frames or windows, and None after each item of the source."""
+        for item in self._source:
+            yield from self._units(item)
+            yield None
+        if self._windower is not None:
+            yield from self._windows(self._intake.flush())
 
     def _units(self, item: Frame | Samples) -> Iterator[Frame | Window]:
         if isinstance(item, Frame) != (self._windower is None):
@@ -161,15 +161,16 @@ class Pipeline:
         if isinstance(item, Frame):
             yield item
             return
+        yield from self._windows(self._intake.push(item))
+
+    def _windows(self, parts: Iterator[tuple[bool, Samples]]) -> Iterator[Window]:
+        """Windows of readings; none spans a place where the stream was cut."""
         assert self._windower is not None
-        steps = np.diff(item.times, prepend=self._last_time)
-        for start, end in pairwise(sorted({0, *np.flatnonzero(steps > self._gap), len(steps)})):
-            if steps[start] > self._gap:
+        for cut, part in parts:
+            if cut:
                 self._windower.reset()
                 self._cut_off = self._reset()
-            part = Samples(item.values[start:end], item.times[start:end], item.source)
             yield from self._windower.push(part)
-            self._last_time = item.times[end - 1]
 
     def _look(self, item: Frame | Window, waited: float) -> Result:
         start = perf_counter()

@@ -246,3 +246,28 @@ def test_a_full_disk_is_said_once(squares, clip):
     assert done.returncode == 8
     assert done.stderr.splitlines()[-1].startswith("edgenn: cannot write standard output: No space")
     assert done.stderr.count("No space") == 1
+
+
+def test_a_recording_with_holes_and_of_another_rate(run, levels, recording):
+    head, *lines = recording.read_text(encoding="utf-8").splitlines()
+    lines = lines[::2]  # 10 readings a second in place of 20
+    lines[20:23] = [f"{line.split(',')[0]},nan," for line in lines[20:23]]
+    recording.write_text("\n".join([head, *lines]), encoding="utf-8")
+    code, out, err = run(levels, "--sensor", recording)
+    assert code == 0
+    assert [line.split()[2] for line in out.splitlines()] == ["low", "middle", "high"]
+    assert "bad readings dropped: 3, gaps in the stream: 1" in err
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("9,oops,1", "line 22: y 'oops' is not a number"), ("9,1", "line 22: x is missing")],
+)
+def test_a_recording_that_is_none(run, levels, recording, row, message):
+    lines = recording.read_text(encoding="utf-8").splitlines()
+    lines[21] = row
+    recording.write_text("\n".join(lines), encoding="utf-8")
+    code, _, err = run(levels, "--sensor", recording)
+    assert code == 7
+    assert message in err
+    assert "Traceback" not in err

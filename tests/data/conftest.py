@@ -33,6 +33,26 @@ def photo(tmp_path) -> Photo:
 
 
 @pytest.fixture
+def video(tmp_path) -> Callable[..., Path]:
+    """Writes a video of noise, each unlike the ones before, and gives its path."""
+    rng = np.random.default_rng(0)
+
+    def write(name: str, frames: int = 12, size=(48, 64), fps: float = 10, colour=True) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        codec = cv2.VideoWriter.fourcc(*"MJPG")
+        writer = cv2.VideoWriter(str(path), codec, fps, size[::-1], colour)
+        assert writer.isOpened()
+        for _ in range(frames):
+            shape = (*size, 3) if colour else size
+            writer.write(rng.integers(0, 255, shape).astype(np.uint8))
+        writer.release()
+        return path
+
+    return write
+
+
+@pytest.fixture
 def write(tmp_path) -> Callable[[str, str], Path]:
     """Writes a text file."""
 
@@ -61,7 +81,8 @@ def recipe() -> Callable[..., Recipe]:
     """A recipe for a layout, with some sections changed."""
 
     def make(layout: str, data=None, **sections) -> Recipe:
-        task = {"imagefolder": "classify", "csv": "sequence", "npz": "sequence"}
+        sequences = dict.fromkeys(("csv", "npz", "mat", "points", "clips"), "sequence")
+        task = {"imagefolder": "classify", **sequences}
         raw = {
             "name": "test",
             "task": task.get(layout, "detect"),

@@ -213,6 +213,19 @@ def test_units_must_fit_the_channels(sequence):
         sequence(waves(), train=False, data={"units": ["g"] * 3})
 
 
+def test_ranges_are_those_of_the_training_readings(sequence):
+    values = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
+    values[7] = (900, -900)  # a single glitch is no range
+    recording = Recording("r", values * [1, 10], np.zeros(5000, np.int64), 50.0, "g")
+    spec = sequence((recording,), train=False)[1]
+    np.testing.assert_allclose(spec.ranges, [(-3.1, 3.1), (-31, 31)], rtol=0.15)
+
+
+def test_no_readings_are_said(sequence):
+    with pytest.raises(DataError, match="no sensor readings to train on"):
+        sequence((), train=False)
+
+
 def test_constant_channel_stays_quiet(sequence):
     values = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
     values[:, 1] = 7.3

@@ -112,6 +112,8 @@ def test_recordings_that_fill_no_window(recipe, tmp_path):
         (["cat/a.jpg", "dog/b.png"], "imagefolder"),
         (["p1/a.csv"], "csv"),
         (["a.npz"], "npz"),
+        (["a1_s1.mat"], "mat"),
+        (["wave/a.mp4", "labels.csv"], "clips"),
     ],
 )
 def test_guess(write, tmp_path, files, layout):
@@ -125,6 +127,7 @@ def test_guess_coco_and_files(write, tmp_path):
     path = write("annotations/x.json", '{"info": {}, "images": [], "annotations": []}')
     assert guess_format(tmp_path) == guess_format(path) == "coco"
     assert guess_format(write("a.csv", "")) == "csv"
+    assert guess_format(write("a.csv", "0,1,2,3,4\n")) == "points"
     with pytest.raises(DataError, match="no layout that edgenn knows"):
         guess_format(write("a.docx", ""))
     with pytest.raises(DataError, match="no data at"):
@@ -137,6 +140,10 @@ def test_guess_coco_and_files(write, tmp_path):
         ("detection/fruit", "voc"),
         ("detection/coco128-train", "yolo"),
         ("gestures/sign-digits", "imagefolder"),
+        ("gestures/utd-mhad/inertial", "mat"),
+        ("gestures/utd-mhad/depth-video", "clips"),
+        ("gestures/hand-points/point_history.csv", "points"),
+        ("gestures/hand-points", "points"),
     ],
 )
 def test_guess_real_data(real_data, folder, layout):

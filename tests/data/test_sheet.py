@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgenn.data import Picture, Recording
+from edgenn.data import Clip, Picture, Recording
 from edgenn.data.sheet import write_sheet
 from edgenn.errors import DataError
 
@@ -57,3 +57,15 @@ def test_recordings_are_plotted_per_class(tmp_path):
 def test_nothing_to_draw(tmp_path):
     with pytest.raises(DataError, match="no sample"):
         write_sheet([], ["a"], (), Path(tmp_path / "sheet.png"))
+
+
+def test_clips_by_their_middle_frame(tmp_path):
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
+    for i in range(40):
+        writer.write(np.full((64, 64, 3), 200 if 25 <= i < 35 else 20, np.uint8))
+    writer.release()
+    clip = Clip(path, 2.0, 4.0, 0, "g", "", (64, 64), 10.0, 20)
+    write_sheet([clip], ["wave"], (), tmp_path / "sheet.png")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert abs(int(sheet[150, 150, 0]) - 200) < 10

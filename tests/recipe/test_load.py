@@ -82,7 +82,10 @@ def test_a_value_of_several_types_is_named_by_the_key_that_the_user_wrote(imgsz)
 
 @pytest.mark.parametrize(
     ("task", "format", "reads"),
-    [("detect", "csv", "yolo or coco or voc"), ("sequence", "voc", "csv or npz")],
+    [
+        ("detect", "csv", "yolo or coco or voc"),
+        ("sequence", "voc", "csv or npz or mat or points or clips"),
+    ],
 )
 def test_a_format_that_does_not_fit_the_task_is_a_fault(task, format, reads):
     data = {"format": format, "path": "x"}
@@ -169,3 +172,12 @@ def test_paths_take_variables_from_the_environment(monkeypatch):
     monkeypatch.delenv("DATA")
     with pytest.raises(RecipeError, match=r"data\.path needs the environment variable DATA"):
         expand("${DATA}", "data.path")
+
+
+def test_the_background_must_be_a_class():
+    data = {"format": "csv", "path": "x", "labels": ["wave"], "background": "rest"}
+    (fault,) = _faults({**MINIMAL, "task": "sequence", "data": data})
+    assert "data.labels must hold the background class 'rest'" in fault
+    data["labels"].append("rest")
+    recipe = check({**MINIMAL, "task": "sequence", "data": data}, "r.yaml")
+    assert recipe.data.background == "rest"

@@ -32,9 +32,10 @@ def test_a_summary_counts_stages_and_results():
     assert health.summary().fps == 0
     for i in range(100):
         health.add({"inference": 10.0 + (i >= 96), "total": 20.0})
-    health.dropped = 3
+    health.dropped, health.bad, health.gaps = 3, 5, 2
     summary = health.summary()
     assert (summary.frames, summary.dropped) == (100, 3)
+    assert (summary.bad, summary.gaps) == (5, 2)
     assert summary.fps == pytest.approx(100 / summary.seconds)
     p50, p95, p99 = summary.latency_ms["inference"]
     assert (p50, p95, p99) == pytest.approx((10, 10, 11), rel=0.011)

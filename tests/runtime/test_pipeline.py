@@ -242,3 +242,113 @@ def test_the_model_says_which_columns_it_wants(levels, tmp_path):
 def test_any_generator_of_frames_will_do(squares, clip):
     frames = list(open_source(clip, Options()))
     assert Pipeline((f for f in frames), squares).run().frames == 20
+
+
+def sampled(rate, seconds, jitter=0.0, start=0.0):
+    """Samples of a stream that is low, middle and high by turns; see the recording fixture."""
+    rng = np.random.default_rng(3)
+    n = int(rate * seconds)
+    times = start + np.sort((np.arange(n) + rng.uniform(-jitter, jitter, n)) / rate)
+    x = 3 * ((times - start) // (seconds / 3) - 1)
+    return Samples(np.stack([x, x * 0], 1).astype(np.float32), times, "wrist")
+
+
+def cut(samples, sizes):
+    at = 0
+    for n in sizes:
+        yield Samples(samples.values[at : at + n], samples.times[at : at + n], samples.source)
+        at += n
+
+
+@pytest.mark.parametrize(("rate", "level"), [(18.4, 0), (41.6, 1), (200, 1), (2, 1), (20, 0)])
+def test_a_sensor_at_another_rate_is_resampled(levels, caplog, rate, level):
+    results = list(Pipeline([sampled(rate, 30, 0.3)], levels))
+    assert [e.label for r in results for e in r.events] == ["low", "middle", "high"]
+    spans = {round(r.item.end - r.item.start, 3) for r in results}
+    assert spans == {0.95}
+    assert len(results) == pytest.approx((600 - 20) / 5 + 2, abs=2.5)
+    warned = [r.getMessage() for r in caplog.records]
+    assert len(warned) == level
+    if level:
+        assert float(warned[0].split()[2]) == pytest.approx(rate, rel=0.1)
+        assert "the model was trained on 20: it is resampled" in warned[0]
+
+
+def test_resampling_does_not_depend_on_chunks(levels):
+    samples = sampled(46, 12, 0.4)
+
+    def scores(sizes):
+        results = Pipeline(cut(samples, sizes), levels)
+        return [(r.prediction.scores.tobytes(), r.item.start, r.events) for r in results]
+
+    n = len(samples.times)
+    rng = np.random.default_rng(0)
+    assert scores([n]) == scores([1] * n) == scores(rng.multinomial(n, [0.05] * 20))
+
+
+def test_a_stream_at_the_rate_passes_unchanged(levels):
+    samples = sampled(20.2, 12, 0.1)
+    results = list(Pipeline([samples], levels))
+    for r in results:
+        at = int(np.flatnonzero(samples.times == r.item.start)[0])
+        assert r.item.values.tobytes() == samples.values[at : at + 20].tobytes()
+
+
+def test_times_in_milliseconds_give_one_warning_and_no_made_up_readings(levels, caplog):
+    samples = sampled(20, 12)
+    late = Samples(samples.values, samples.times * 1000, "wrist")
+    pipeline = Pipeline([late], levels)
+    assert pipeline.run().frames == 0
+    (record,) = caplog.records
+    assert "wrist has 0.02 readings a second (are its times in seconds?)" in record.getMessage()
+
+
+@pytest.mark.parametrize("rate", [20, 46])
+def test_bursts_of_nan_are_dropped_and_counted(levels, caplog, rate):
+    samples = sampled(rate, 30)
+    values, times = samples.values.copy(), samples.times.copy()
+    burst = slice(len(times) // 2, len(times) // 2 + rate)
+    values[burst, 1] = np.nan
+    values[5, 0] = np.inf
+    times[9] = np.nan
+    pipeline = Pipeline(cut(Samples(values, times, "wrist"), [50] * 100), levels)
+    results = list(pipeline)
+    summary = pipeline.health.summary()
+    assert (summary.bad, summary.gaps) == (rate + 2, 1)
+    assert all(np.isfinite(r.item.values).all() for r in results)
+    lost = times[burst][0]
+    assert not any(r.item.start < lost < r.item.end for r in results)
+    assert [e.label for r in results for e in r.events] == ["low", "middle", "middle", "high"]
+    assert sum("NaN or infinite" in r.getMessage() for r in caplog.records) == 1
+
+
+def test_only_bad_readings_are_no_crash(levels):
+    nothing = Samples(np.full((100, 2), np.nan, np.float32), np.arange(100) / 20)
+    pipeline = Pipeline([nothing], levels)
+    assert pipeline.run().frames == 0
+    assert pipeline.health.bad == 100
+
+
+@pytest.mark.parametrize("rate", [20, 46])
+def test_a_clock_that_is_set_back_cuts_the_stream(levels, rate):
+    first, second = sampled(rate, 6, start=100.0), sampled(rate, 6, start=3.0)
+    both = Samples(
+        np.concatenate([first.values, second.values]), np.concatenate([first.times, second.times])
+    )
+    for items in ([first, second], [both]):
+        pipeline = Pipeline(items, levels)
+        results = list(pipeline)
+        assert pipeline.health.gaps == 1
+        assert all(0.9 < r.item.end - r.item.start < 1.1 for r in results)
+        assert len(results) == 2 * ((120 - 20) // 5 + 1) + 1
+
+
+def test_a_replay_with_holes_runs_to_its_end(levels, recording):
+    lines = recording.read_text(encoding="utf-8").splitlines()
+    lines[50] = lines[50].replace(lines[50].split(",")[1], "")
+    lines[120:130] = [f"{line.split(',')[0]},nan,nan" for line in lines[120:130]]
+    recording.write_text("\n".join(lines), encoding="utf-8")
+    pipeline = Pipeline(recording, levels)
+    results = list(pipeline)
+    assert (pipeline.health.bad, pipeline.health.gaps) == (11, 1)
+    assert results[-1].item.end == pytest.approx(14.95, abs=0.3)

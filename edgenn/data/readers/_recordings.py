@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median_low
 
 import numpy as np
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from edgenn.data import Raw, Recording, Side
 from edgenn.data.readers._site import Site, choose_labels, settle_sides
 from edgenn.errors import DataError
+from edgenn.ops.resample import GAP, MOST_MADE_UP, longest_pause, resample, runs_at
+from edgenn.types import Floats
 
-# A pause longer than so many intervals is a gap: one lost reading is not.
-GAP = 2.5
 # Clocks of cheap sensors are off by some percent; more is another rate.
 _RATE_TOLERANCE = 0.1
 
@@ -52,6 +52,10 @@ def finish(
 ) -> Raw:
     """Cut readings at gaps and faults, and bring all to the form that training uses.
 
+    Where the recipe has a rate and the timestamps do not run at it, readings are
+    resampled as on a device; each then has the label of the nearest earlier
+    reading. Readings without a label get the recipe's background class, if any.
+
     Args:
         site: Where the data lies; the rate of its recipe rules, else that of the data.
         stretches: What was read.
@@ -61,6 +65,10 @@ def finish(
     Raises:
         DataError: No classes or not the wanted ones; nothing tells the rate.
     """
+    background = site.spec.background
+    if background:
+        stretches = [_with_background(stretch, background) for stretch in stretches]
+        found = [*found, background]
     labels = choose_labels(found, site.spec)
     known = [stretch.rate for stretch in stretches if stretch.rate]
     if not (site.spec.rate or known):
@@ -77,6 +85,12 @@ def finish(
         channels=tuple(channels),
         problems=tuple(site.problems),
     )
+
+
+def _with_background(stretch: Stretch, name: str) -> Stretch:
+    labels = stretch.labels.astype(object)
+    labels[labels == ""] = name
+    return replace(stretch, labels=labels.astype(np.str_))
 
 
 def rate_of(times: NDArray[np.float64]) -> float:
@@ -103,14 +117,12 @@ class _Maker:
             return []
 
     def _recordings(self, stretch: Stretch, side: Side) -> Iterator[Recording]:
-        if stretch.rate and abs(stretch.rate / self._rate - 1) > _RATE_TOLERANCE:
-            said = f"it has {stretch.rate:.4g} readings a second, not {self._rate:.4g}"
-            raise DataError(f"{said}; resample it")
+        resampled, pause = self._timing(stretch)
         if not (stretch.labels != "").any():
             raise DataError("empty label: no reading has one")
         if not self._is_new(stretch):
             return
-        pieces = list(_pieces(self._site, stretch, self._rate))
+        pieces = list(_pieces(self._site, stretch, pause))
         for number, kept in enumerate(pieces):
             class_ids = np.array(
                 [self._ids.get(str(x), -1) for x in stretch.labels[kept]], np.int64
@@ -118,7 +130,32 @@ class _Maker:
             if (class_ids >= 0).any():
                 name = stretch.name if len(pieces) == 1 else f"{stretch.name}[{number}]"
                 values = stretch.values[kept].astype(np.float32)
+                if resampled and stretch.times is not None:
+                    values, class_ids = self._at_rate(values, stretch.times[kept], class_ids)
                 yield Recording(name, values, class_ids, self._rate, stretch.group, side)
+
+    def _timing(self, stretch: Stretch) -> tuple[bool, float]:
+        """Whether to resample, and the longest pause in seconds that is no gap."""
+        usual = GAP / self._rate
+        said = f"it has {stretch.rate:.4g} readings a second, not {self._rate:.4g}"
+        if stretch.times is not None and self._site.spec.rate:
+            times = stretch.times[np.isfinite(stretch.times)]
+            if runs_at(times, self._rate):
+                return False, usual
+            if stretch.rate * MOST_MADE_UP < self._rate:
+                raise DataError(f"{said}; are its times in seconds?")
+            return True, longest_pause(times, self._rate)
+        if stretch.rate and abs(stretch.rate / self._rate - 1) > _RATE_TOLERANCE:
+            raise DataError(f"{said}; set data.rate, to which readings with times are resampled")
+        return False, usual
+
+    def _at_rate(
+        self, values: Floats, times: NDArray[np.float64], class_ids: NDArray[np.int64]
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        values, at = resample(values, times, self._rate)
+        # A thousandth of an interval: rounding must not make a reading later than itself.
+        earlier = np.searchsorted(times, at + 1e-3 / self._rate, "right") - 1
+        return values, class_ids[earlier]
 
     def _is_new(self, stretch: Stretch) -> bool:
         digest = hashlib.sha256(stretch.values.tobytes()).digest()
@@ -131,9 +168,10 @@ class _Maker:
         return False
 
 
-def _pieces(site: Site, stretch: Stretch, rate: float) -> Iterator[NDArray[np.int64]]:
+def _pieces(site: Site, stretch: Stretch, pause: float) -> Iterator[NDArray[np.int64]]:
     """Indices of the readings of every piece without a fault."""
-    good = np.asarray(np.isfinite(stretch.values).all(axis=1))
+    # Not true of NaN either.
+    good = np.asarray((np.abs(stretch.values) <= np.finfo(np.float32).max).all(axis=1))
     if stretch.times is not None:
         good &= np.isfinite(stretch.times)
     bad = int((~good).sum())
@@ -151,7 +189,7 @@ def _pieces(site: Site, stretch: Stretch, rate: float) -> Iterator[NDArray[np.in
     cuts: NDArray[np.bool_] = np.diff(kept) > 1
     if stretch.times is not None:
         steps = np.diff(stretch.times[kept])
-        gaps: NDArray[np.bool_] = ~cuts & ((steps > GAP / rate) | (steps < 0))
+        gaps: NDArray[np.bool_] = ~cuts & ((steps > pause) | (steps < 0))
         if gaps.any():
             said = _describe_gap(stretch.times[kept], steps, gaps)
             site.report(stretch.name, f"{said}; it was cut there", mended=True)

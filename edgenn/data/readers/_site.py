@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Site:
-    """Where a data set lies, how its paths tell groups, and what is wrong in it.
+    """Where a data set lies, how its paths tell groups and classes, and what is wrong in it.
 
     Args:
         spec: The recipe's data section.
@@ -31,20 +31,16 @@ class Site:
         problems: What was found wrong so far.
 
     Raises:
-        RecipeError: ``split.group`` is not a regular expression with a bracket.
+        RecipeError: ``split.group`` or ``label_pattern`` is not a regular expression with a
+            bracket.
     """
 
     def __init__(self, spec: Data, root: Path, progress: Progress) -> None:
         self.spec, self.root, self.progress = spec, root, progress
         self.base = root if root.is_dir() else root.parent
         self.problems: list[Problem] = []
-        text = spec.split.group
-        try:
-            self._group = re.compile(text) if text else None
-        except re.error as error:
-            raise RecipeError(f"data.split.group is no regular expression: {error}") from error
-        if self._group is not None and not self._group.groups:
-            raise RecipeError(f"data.split.group needs a bracket around the group, not {text!r}")
+        self._group = _pattern(spec.split.group, "data.split.group", "group")
+        self._label = _pattern(spec.label_pattern, "data.label_pattern", "class")
 
     def report(self, where: Path | str, reason: str, *, mended: bool = False) -> None:
         """Note a problem of a file, or of the part of a file with this name."""
@@ -68,6 +64,41 @@ class Site:
         if found is None or not found.group(1):
             raise DataError("data.split.group finds no group in this path")
         return found.group(1)
+
+    def label(self, path: Path) -> str:
+        """Class of a file: what the bracket finds, or nothing where no rule is given.
+
+        Raises:
+            DataError: The rule finds nothing in this path.
+        """
+        if self._label is None:
+            return ""
+        found = self._label.search(self.name(path))
+        if found is None or not found.group(1):
+            raise DataError("data.label_pattern finds no class in this path")
+        return found.group(1)
+
+
+def _pattern(text: str, key: str, what: str) -> re.Pattern[str] | None:
+    """Raises RecipeError where ``text`` is no regular expression with a bracket."""
+    if not text:
+        return None
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise RecipeError(f"{key} is no regular expression: {error}") from error
+    if not pattern.groups:
+        raise RecipeError(f"{key} needs a bracket around the {what}, not {text!r}")
+    return pattern
+
+
+def natural(names: Iterable[str]) -> list[str]:
+    """Sorted as people do: 2 before 10."""
+    return sorted(set(names), key=lambda name: [*map(_part, re.split(r"(\d+)", name)), (0, name)])
+
+
+def _part(text: str) -> tuple[int, str]:
+    return (int(text), "") if text.isdecimal() else (-1, text)
 
 
 def side(parts: Iterable[str]) -> str:

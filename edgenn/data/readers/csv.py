@@ -8,18 +8,26 @@ channels:
   must declare ``data.rate``. A pause of more than 2.5 intervals is a gap, at
   which the recording is cut.
 - ``data.label``: class of the reading, empty where it has none. A file without
-  it takes the name of its folder.
+  it takes the class that ``data.label_pattern`` finds in its path, or the name
+  of its folder.
 - "group" or "subject": person or session, unless ``data.split.group`` finds the
   group in the path. The file is its own group where nothing says.
 - "split": "train" or "val"; otherwise folders of those names say.
 - "recording": a new value begins a new recording.
+
+Where a file ``labels.csv`` lies in the folder, with the columns path, label,
+start and end (and maybe group and split), it alone says what the readings are:
+those from start to before end, in seconds of the time column, or since the
+first reading where there is none. All others are unlabelled, or of the class
+``data.background``; a recording with a faulty line in the list is then left
+out, so that no gesture is taught as background.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +35,9 @@ from numpy.typing import NDArray
 
 from edgenn.data import Progress, Raw, quiet
 from edgenn.data.images import files
+from edgenn.data.readers import _intervals
 from edgenn.data.readers._recordings import Stretch, finish, rate_of
-from edgenn.data.readers._site import Site, has_sides, side
+from edgenn.data.readers._site import Site, has_sides, natural, side
 from edgenn.errors import DataError
 from edgenn.plugins import suggestion
 from edgenn.recipe.schema import Data
@@ -36,6 +45,7 @@ from edgenn.recipe.schema import Data
 _TIMES = ("time", "timestamp")
 _GROUPS = ("group", "subject")
 _MARKS = (*_GROUPS, "split", "recording")
+_OF_LIST = {"group": "group", "split": "side"}
 
 
 def read(spec: Data, root: Path, progress: Progress = quiet) -> Raw:
@@ -46,6 +56,10 @@ def read(spec: Data, root: Path, progress: Progress = quiet) -> Raw:
     """
     site = Site(spec, root, progress)
     paths = [root] if root.is_file() else files(root, ".csv")
+    listed = _intervals.find_list(root) if root.is_dir() else None
+    listing = _intervals.read_list(site, listed) if listed else None
+    if listing:
+        paths.remove(listing.path)
     if not paths:
         raise DataError(f"{root} holds no .csv file")
     level = int(root.is_dir() and has_sides(root))
@@ -57,7 +71,9 @@ def read(spec: Data, root: Path, progress: Progress = quiet) -> Raw:
             table = _table(path)
             channels = channels or _channels(table, spec)
             folders = path.relative_to(site.base).parts[:-1]
-            label = folders[-1] if len(folders) > level else ""
+            label = site.label(path) or (folders[-1] if len(folders) > level else "")
+            if listing:
+                table = _mark(table, listing, site)
             stretches += _stretches(site, table, channels, label, side(folders[:level]))
         except DataError as error:
             site.report(path, str(error))
@@ -65,8 +81,8 @@ def read(spec: Data, root: Path, progress: Progress = quiet) -> Raw:
     if not stretches:
         first = site.problems[0]
         raise DataError(f"{root}: no file can be used; {first.file}: {first.reason}")
-    found = sorted({str(x) for stretch in stretches for x in np.unique(stretch.labels)} - {""})
-    return finish(site, stretches, found, channels)
+    found = {str(x) for stretch in stretches for x in np.unique(stretch.labels)} - {""}
+    return finish(site, stretches, natural(found), channels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +128,36 @@ def _table(path: Path) -> _Table:
         for i, name in enumerate(names)
     }
     return _Table(path, columns, [line for line, _ in rows])
+
+
+def _mark(table: _Table, listing: _intervals.Listing, site: Site) -> _Table:
+    """The table with the labels of a list, and its group and side where it tells them."""
+    spec, size = site.spec, len(table.lines)
+    if spec.background and table.path in listing.faulty:
+        raise DataError(
+            f"a line of {listing.path.name} about it is faulty, so its pauses are not known"
+        )
+    time = table.time(spec)
+    if time:
+        times = _numbers(table.columns[time])
+    elif spec.rate:
+        times = np.arange(size) / spec.rate
+    else:
+        raise DataError("it has no timestamps to find labels by; set data.time or data.rate")
+    labels = np.full(size, "", object)
+    intervals = listing.intervals.get(table.path, [])
+    for interval in intervals:
+        inside = (times >= interval.start) & (times < interval.end)
+        if not inside.any():
+            site.report(listing.path, f"line {interval.line}: no reading lies in that time")
+        labels[inside] = interval.label
+    columns = {**table.columns, spec.label: labels.tolist()}
+    lower = {name.lower() for name in columns}
+    for name in ("group", "split"):
+        told = next((text for i in intervals if (text := getattr(i, _OF_LIST[name]))), "")
+        if told and name not in lower:
+            columns[name] = [told] * size
+    return replace(table, columns=columns)
 
 
 def _channels(table: _Table, spec: Data) -> list[str]:

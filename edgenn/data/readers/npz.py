@@ -5,7 +5,8 @@ values       (N, T, C) windows that stand alone, or (total, C) readings
 recording    (total,) integers 0, 1, ... for readings: which recording each
              belongs to; absent where all are one recording
 y            class per window, per recording or per reading: integers that
-             index ``labels``, -1 where unlabelled; or the names themselves
+             index ``labels``, -1 where unlabelled; or the names themselves;
+             may be absent where ``data.label_pattern`` finds it in the path
 labels       (K,) names; absent where ``y`` holds names
 group        person or session per window, recording or reading; may be absent
 split        "train" or "val", the same way; may be absent
@@ -53,6 +54,7 @@ def read(spec: Data, root: Path, progress: Progress = quiet) -> Raw:
     for path in paths:
         arrays = _load(path)
         try:
+            arrays = _labelled(arrays, site, path)
             channels = _channels(arrays, channels)
             where = side([path.stem]) if len(paths) > 1 else ""
             stretches += _stretches(site, path, arrays, where)
@@ -69,12 +71,20 @@ def _load(path: Path) -> Arrays:
             arrays = {name: content[name] for name in content.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise DataError(f"{path} is not an npz file of plain arrays: {error}") from error
-    for name in ("values", "y"):
-        if name not in arrays:
-            raise DataError(f"{path} has no array {name!r}; see edgenn.data.readers.npz")
+    if "values" not in arrays:
+        raise DataError(f"{path} has no array 'values'; see edgenn.data.readers.npz")
     if arrays["values"].ndim not in (2, 3) or arrays["values"].dtype.kind not in "fiu":
         raise DataError(f"{path}: values must be numbers of shape (N, T, C) or (total, C)")
     return arrays
+
+
+def _labelled(arrays: Arrays, site: Site, path: Path) -> Arrays:
+    if "y" in arrays:
+        return arrays
+    label = site.label(path)
+    if not label:
+        raise DataError("it has no array 'y'; see edgenn.data.readers.npz")
+    return {**arrays, "y": np.full(len(arrays["values"]), label)}
 
 
 def _channels(arrays: Arrays, others: list[str]) -> list[str]:

@@ -177,3 +177,60 @@ def test_no_usable_file_says_why(read, write):
     write("a.csv", "1,2\n3,4\n")
     with pytest.raises(DataError, match=r"a\.csv: its first line"):
         read("csv")
+
+
+def sampled(rate, seconds, jitter=0.0, seed=0):
+    """A 1 Hz sine as a table: walk in its first half, run after."""
+    rng = np.random.default_rng(seed)
+    n = int(rate * seconds)
+    times = np.sort((np.arange(n) + rng.uniform(-jitter, jitter, n)) / rate)
+    rows = [
+        f"{t:.4f},{np.sin(2 * np.pi * t):.5f},{seed},{'walk' if t < seconds / 2 else 'run'}"
+        for t in times
+    ]
+    return "\n".join(["time,ax,ay,label", *rows]) + "\n"
+
+
+@pytest.mark.parametrize(("rate", "jitter"), [(46, 0.3), (104, 0.3), (50, 0.45), (5, 0.1)])
+def test_another_rate_is_resampled_where_the_recipe_has_one(read, write, rate, jitter):
+    write("a.csv", sampled(rate, 8, jitter))
+    (recording,) = read("csv", rate=50).recordings
+    assert recording.rate == 50
+    assert abs(len(recording.values) - 400) <= 50 / rate + 1
+    start = float(sampled(rate, 8, jitter).splitlines()[1].split(",")[0])
+    times = start + np.arange(len(recording.values)) / 50
+    error = np.abs(recording.values[1:, 0] - np.sin(2 * np.pi * times)[1:])
+    assert error.max() < (0.3 if rate == 5 else 0.08)
+    changes = np.flatnonzero(np.diff(recording.class_ids))
+    assert len(changes) == 1
+    assert times[changes[0] + 1] == pytest.approx(4, abs=1.2 / min(rate, 50))
+
+
+def test_readings_at_the_rate_stay_as_they_are(read, write):
+    write("a.csv", sampled(50.4, 4))
+    (recording,) = read("csv", rate=50).recordings
+    cells = [line.split(",")[1] for line in sampled(50.4, 4).splitlines()[1:]]
+    assert recording.values[:, 0].tolist() == np.array(cells, np.float32).tolist()
+
+
+def test_resampling_spans_no_gap_and_no_bad_reading(read, write, told):
+    lines = sampled(104, 8).splitlines()
+    del lines[300:360]
+    lines[500] = lines[500].replace(lines[500].split(",")[1], "nan")
+    write("a.csv", "\n".join(lines))
+    raw = read("csv", rate=50)
+    assert [len(r.values) for r in raw.recordings] == pytest.approx([144, 96, 131], abs=2)
+    assert "gap of" in " ".join(p.reason for p in raw.problems)
+
+
+def test_times_in_milliseconds_are_not_resampled(read, write):
+    text = sampled(50, 4)
+    head, *lines = text.splitlines()
+    rows = [f"{1000 * float(t):.0f},{rest}" for t, _, rest in (x.partition(",") for x in lines)]
+    write("a.csv", "\n".join([head, *rows]))
+    write("b.csv", sampled(50, 4, seed=1))
+    raw = read("csv", rate=50)
+    assert [r.name for r in raw.recordings] == ["b.csv"]
+    assert [p.reason for p in raw.problems] == [
+        "it has 0.05 readings a second, not 50; are its times in seconds?"
+    ]

@@ -27,3 +27,12 @@ def test_group_must_be_an_expression_with_a_bracket(read, photo, write, layout, 
     write("a.npz", "")
     with pytest.raises(RecipeError, match=r"data\.split\.group"):
         read(layout, split={"group": rule})
+
+
+@pytest.mark.parametrize("layout", ["csv", "npz", "mat", "clips"])
+@pytest.mark.parametrize("rule", ["a(", "a"])
+def test_label_pattern_must_be_an_expression_with_a_bracket(read, write, layout, rule):
+    for suffix in ("csv", "npz", "mat", "avi"):
+        write(f"a.{suffix}", "")
+    with pytest.raises(RecipeError, match=r"data\.label_pattern"):
+        read(layout, label_pattern=rule)
