@@ -44,7 +44,9 @@ class Ctc(Stage):
     def __init__(self, params: Params, labels: tuple[str, ...]) -> None:
         self._params = params
         self._blank = params.blank or labels[0]
-        self._forget()
+        self._spike: Event | None = None
+        self._last: float | None = None
+        self._quiet_until = -np.inf
 
     def update(
         self, item: Frame | Window, prediction: Prediction
@@ -66,13 +68,9 @@ class Ctc(Stage):
     def reset(self) -> tuple[Event, ...]:
         """Forget the stream."""
         kept = self._kept(self._spike)
-        self._forget()
-        return kept
-
-    def _forget(self) -> None:
-        self._spike: Event | None = None
-        self._last: float | None = None
+        self._spike = self._last = None
         self._quiet_until = -np.inf
+        return kept
 
     def _kept(self, spike: Event | None) -> tuple[Event, ...]:
         if spike is None or spike.score < self._params.threshold or spike.start < self._quiet_until:

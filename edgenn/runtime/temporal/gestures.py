@@ -68,7 +68,7 @@ class Params(Strict):
     length: float = Field(0.3, gt=0, le=60)
     on: Score = 0.6
     off: Score = 0.4
-    class_on: dict[str, Score] = {}
+    class_on: Mapping[str, Score] = {}
     min_duration: Seconds = 0.1
     max_gap: Seconds = 0.0
     refractory: Seconds = 0.3
@@ -109,7 +109,14 @@ class Gestures(Stage):
         self._off = np.minimum(on, np.float32(params.off))
         # Nothing reaches this, so that background needs no case of its own.
         self._on = np.where(self._is_gesture, on, np.float32(np.inf))
-        self._forget()
+        self._past: deque[tuple[float, Floats]] = deque()
+        self._scores: Floats | None = None
+        # When each label last rose over its ``off``; infinity where it is under it.
+        self._since: NDArray[np.float64] = np.full(len(labels), np.inf)
+        self._active: _Active | None = None
+        self._last: float | None = None
+        self._quiet_until = -np.inf
+        self._spent: int | None = None
 
     def update(
         self, item: Frame | Window, prediction: Prediction
@@ -132,18 +139,11 @@ class Gestures(Stage):
     def reset(self) -> tuple[Event, ...]:
         """Forget the stream; a gesture that this cuts off is an event if it was long enough."""
         events = self._close()
-        self._forget()
-        return events
-
-    def _forget(self) -> None:
-        self._past: deque[tuple[float, Floats]] = deque()
-        self._scores: Floats | None = None
-        # When each label last rose over its ``off``; infinity where it is under it.
-        self._since: NDArray[np.float64] = np.full(len(self._labels), np.inf)
-        self._active: _Active | None = None
-        self._last: float | None = None
+        self._past.clear()
+        self._since[:] = np.inf
+        self._scores = self._last = self._spent = None
         self._quiet_until = -np.inf
-        self._spent: int | None = None
+        return events
 
     def _smoothed(self, scores: Floats, now: float) -> Floats:
         params = self._params
