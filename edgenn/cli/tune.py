@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Most false alarms per hour.",
 )
+@click.option(
+    "--max-delay",
+    type=click.FloatRange(min=0),
+    metavar="MS",
+    help="Longest median delay after the end of a gesture.  [none]",
+)
 @click.option("--join", is_flag=True, help=JOIN_HELP)
 @engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")
 def command(
@@ -49,6 +55,7 @@ def command(
     data: Path,
     layout: str | None,
     false_alarms: float,
+    max_delay: float | None,
     join: bool,
     engine: EngineName | Literal["auto"],
     precision: Precision | None,
@@ -58,7 +65,7 @@ def command(
 
     Runs BUNDLE once over validation recordings, then searches the parameters of
     the gestures stage for the highest F1 of events with at most --false-alarms
-    an hour. Recordings that the data marks for training are never used. All
+    an hour and a median delay of at most --max-delay. Recordings that the data marks for training are never used. All
     variants of the bundle share what is found.
     """
     if bundle.suffix in (".onnx", ".tflite") or not bundle.exists():
@@ -71,7 +78,7 @@ def command(
         from edgenn.cli.data import is_recipe
         from edgenn.export.examine import samples_of, samples_of_recipe
         from edgenn.export.streams import scores_of
-        from edgenn.export.tune import refuse_other_models, streams_to_tune, tune
+        from edgenn.export.tune import Limits, refuse_other_models, streams_to_tune, tune
         from edgenn.recipe.load import load_recipe
         from edgenn.runtime.model import find
     except ModuleNotFoundError as error:
@@ -87,8 +94,11 @@ def command(
     recordings = streams_to_tune(model[0], samples, join=join)
     with hushed_stderr():
         scores = scores_of(model, recordings, threads, show_progress)
-    found = tune(model[0], scores, false_alarms, show_progress)
-    _echo(found, len(recordings), false_alarms)
+    limits = Limits(false_alarms, float("inf") if max_delay is None else max_delay)
+    found = tune(model[0], scores, limits, show_progress)
+    _echo(found, len(recordings))
+    if not limits.keeps(found.after):
+        click.echo("nothing stays within the limits; this comes nearest")
     _write(bundle, found)
 
 
@@ -108,10 +118,8 @@ def _write(bundle: Path, found: Tuned) -> None:
     click.echo(f"{bundle} now has these parameters: {found.params}")
 
 
-def _echo(found: Tuned, streams: int, false_alarms: float) -> None:
+def _echo(found: Tuned, streams: int) -> None:
     from edgenn.cli._events import echo_events
 
     click.echo(f"{streams} streams, {found.after.hours:.2f} hours")
     echo_events(found.before, found.after, heads=("before", "after"))
-    if found.after.false_alarms > false_alarms:
-        click.echo(f"nothing stays at or below {false_alarms:g} false alarms per hour")

@@ -40,7 +40,37 @@ _LAGS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
 # Seconds the same for nets with a label per step, whose window is short.
 _SHORT_LAGS = (0.1, 0.2, 0.3, 0.4)
 
-Key = tuple[bool, float, float]
+Key = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What parameters have to stay within.
+
+    Attributes:
+        false_alarms: Most false alarms per hour.
+        delay_ms: Longest median delay after the end of a gesture, milliseconds.
+    """
+
+    false_alarms: float = 6.0
+    delay_ms: float = float("inf")
+
+    def keeps(self, metrics: EventMetrics) -> bool:
+        """Whether events stay within."""
+        return self._excess(metrics) == 0
+
+    def rate(self, metrics: EventMetrics) -> Key:
+        """Within the limits (or how far not), then F1, then a short delay; more is better."""
+        delay = float("inf") if metrics.delay_ms is None else metrics.delay_ms
+        # Thousandths are chance; the quicker of two that are as good is the better one.
+        return -self._excess(metrics), round(metrics.f1, 3), -delay
+
+    def _excess(self, metrics: EventMetrics) -> float:
+        delay = 0.0 if metrics.delay_ms is None else metrics.delay_ms
+        late = max(0.0, delay - self.delay_ms) / max(1.0, self.delay_ms)
+        return late + max(0.0, metrics.false_alarms - self.false_alarms) / max(
+            1.0, self.false_alarms
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +125,13 @@ def refuse_other_models(manifest: Manifest) -> None:
         raise UsageError(f"{manifest.name} finds events by ctc, which has nothing to tune")
 
 
-def tune(
-    manifest: Manifest, scores: Sequence[Scores], false_alarms: float, progress: Progress
-) -> Tuned:
+def tune(manifest: Manifest, scores: Sequence[Scores], limits: Limits, progress: Progress) -> Tuned:
     """Find the parameters with the highest event F1.
 
     Args:
         manifest: Of a sequence model.
         scores: Of its validation recordings.
-        false_alarms: Most false alarms per hour; where nothing stays below, the
-            parameters with the fewest are taken.
+        limits: What to stay within; where nothing does, what comes nearest is taken.
         progress: Told of every trial.
 
     Raises:
@@ -117,14 +144,14 @@ def tune(
     labels = [x for x in before.per_class if x not in start["background"]]
     total = len(_ALPHA) * len(_ON) * len(_OFF) + _ROUNDS * sum(map(len, _SWEEPS.values()))
     tick = progress("search thresholds", 1 + total + len(labels) * len(_CLASS_STEPS))
-    search = _Search(manifest, scores, false_alarms, tick)
+    search = _Search(manifest, scores, limits, tick)
     search.offer(start)
     search.grid()
     for _ in range(_ROUNDS):
         search.sweep()
     search.classes(labels)
     assert search.after is not None
-    better = search.key > search.rate(before)
+    better = search.key > limits.rate(before)
     stages = {name: dict(params) for name, params in manifest.temporal.items()}
     # It smooths by itself, and comes last, so that others may prepare the scores.
     kept = {name: stages[name] for name in stages if name not in ("smoothing", "gestures")}
@@ -164,26 +191,19 @@ class _Search:
         self,
         manifest: Manifest,
         scores: Sequence[Scores],
-        false_alarms: float,
+        limits: Limits,
         tick: Callable[[], object],
     ) -> None:
         self._manifest, self._scores = manifest, scores
-        self._false_alarms, self._tick = false_alarms, tick
+        self._limits, self._tick = limits, tick
         self._tried: dict[str, list[Stream]] = {}
         spec = manifest.input
         assert spec.kind == "window"
         window = [share * spec.length / spec.rate for share in _LAGS]
         self._lags = [round(lag, 3) for lag in sorted({*window, *_SHORT_LAGS})]
         self.best: dict[str, Any] = {}
-        self.key: Key = (False, float("-inf"), 0.0)
+        self.key: Key = (float("-inf"), 0.0, 0.0)
         self.after: EventMetrics | None = None
-
-    def rate(self, metrics: EventMetrics) -> Key:
-        """Bounds kept, then F1 (or few false alarms), then a short delay; more is better."""
-        kept = metrics.false_alarms <= self._false_alarms
-        # Thousandths are chance; the quicker of two that are as good is the better one.
-        value = round(metrics.f1, 3) if kept else -metrics.false_alarms
-        return kept, value, -float("inf" if metrics.delay_ms is None else metrics.delay_ms)
 
     def offer(self, params: dict[str, Any]) -> None:
         """Try parameters, with every lag, and keep them if they are the best so far."""
@@ -192,7 +212,7 @@ class _Search:
             return
         for lag in sorted({*self._lags, params["lag"]}):
             metrics = measure(_earlier(self._streams(params), lag))
-            key = self.rate(metrics)
+            key = self._limits.rate(metrics)
             if key > self.key:
                 self.key, self.after, self.best = key, metrics, {**params, "lag": lag}
 
