@@ -42,6 +42,12 @@ def engine_options(engine: str, precision: str) -> Callable[[F], F]:
     return add
 
 
+JOIN_HELP = (
+    "Sequence models: lay the recordings of each group one after the other with pauses between "
+    "them, and measure events there; for data that is only clips."
+)
+
+
 def split_names(text: str) -> list[str]:
     """Names that a user separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]

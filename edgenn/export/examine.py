@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from edgenn.data import Clip, Picture, Progress, Recording
 from edgenn.data.feed import Feed
 from edgenn.data.load import guess_format, load_dataset, read_good
 from edgenn.errors import DataError
+from edgenn.export import streams
 from edgenn.export.gate import look
 from edgenn.recipe.schema import Recipe
 from edgenn.runtime.model import Model
 from edgenn.train import matching, pictures
 from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
+from edgenn.train.events import EventMetrics, Stream, measure
+from edgenn.train.timeline import timeline
 from edgenn.types import Detections, Floats, Prediction, Steps
 
 _log = logging.getLogger(__name__)
@@ -44,6 +47,9 @@ class Examination:
         curves: Detectors only: label to precision and recall at every threshold.
         feed: The samples.
         latency_ms: Median and 95th percentile of one inference.
+        streams: Sequence models, where events can be measured: each recording with
+            the events in it.
+        events: What was measured of them.
     """
 
     manifest: Manifest
@@ -53,6 +59,8 @@ class Examination:
     curves: dict[str, matching.Curve]
     feed: Feed
     latency_ms: tuple[float, float]
+    streams: Sequence[Stream] = ()
+    events: EventMetrics | None = None
 
     def suggested_conf(self) -> dict[str, float]:
         """Label to the threshold with the highest F1; without classes that were never found."""
@@ -156,17 +164,41 @@ def examine(
     return Examination(manifest, variant, metrics, predictions, lines, feed, (p50, p95))
 
 
+def with_events(
+    exam: Examination,
+    model: tuple[Manifest, Variant, bytes],
+    recordings: Sequence[Recording],
+    threads: int,
+    progress: Progress,
+) -> Examination:
+    """The same with what the model finds in whole recordings, as a device runs over them.
+
+    Args:
+        exam: Of the same model.
+        model: As `edgenn.runtime.model.find` gives it.
+        recordings: As `edgenn.export.streams.recordings_of` gives them.
+        threads: Worker threads of the engine; 0 lets it choose.
+        progress: Told of every recording.
+    """
+    heard = streams.listen(Model(*model, threads=threads), recordings, progress)
+    return replace(exam, streams=heard, events=measure(heard))
+
+
 def write(exam: Examination, folder: Path) -> list[Path]:
     """Write eval.json and pictures; returns their paths.
 
-    confusion.png, or for detectors pr.png and worst.png: the pictures with the
-    most boxes that are missed or wrong at the suggested thresholds.
+    confusion.png, and timeline.png where events were measured; for detectors
+    pr.png and worst.png: the pictures with the most boxes that are missed or
+    wrong at the suggested thresholds.
     """
     written = [folder / "eval.json"]
     write_text(written[0], json.dumps(numbers(exam), indent=1) + "\n")
     if exam.metrics.confusion is not None:
         written.append(folder / "confusion.png")
         pictures.confusion(exam.metrics.confusion, exam.manifest.labels, written[-1])
+        if exam.streams:
+            written.append(folder / "timeline.png")
+            timeline(exam.streams, written[-1])
         return written
     written += [folder / "pr.png", folder / "worst.png"]
     pictures.precision_recall(exam.curves, written[1])
@@ -188,6 +220,7 @@ def numbers(exam: Examination) -> dict[str, Any]:
     for name, line in exam.curves.items():
         conf, f1 = line.best()
         each[name] |= {"best_f1": f1, "suggested_conf": conf}
+    events = {} if exam.events is None else {"events": exam.events.flat()}
     return {
         "model": exam.manifest.name,
         "file": exam.variant.file,
@@ -196,6 +229,7 @@ def numbers(exam: Examination) -> dict[str, Any]:
         metrics.name: metrics.main,
         **metrics.extra,
         "latency_ms": dict(zip(("p50", "p95"), exam.latency_ms, strict=True)),
+        **events,
         "classes": each,
     }
 
