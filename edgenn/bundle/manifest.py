@@ -66,6 +66,7 @@ class WindowInput(Strict):
         sample: What the net was trained and measured on: windows, whole clips, or
             every moment of a stream.
         span: Readings that it was trained on at once; 0 where not known.
+        background: Number of the label of readings in which nothing happens; -1: none.
         rate: Readings per second, Hz.
         channels: Name of each value of a reading, in order.
         units: Unit of each channel, same order; empty where not known.
@@ -85,6 +86,7 @@ class WindowInput(Strict):
     steps: tuple[AnyStep, ...] = ()
     sample: Literal["window", "clip", "stream"] = "window"
     span: int = Field(default=0, ge=0, le=MAX_WINDOW)
+    background: int = Field(default=-1, ge=-1)
 
 
 class Decode(Strict):

@@ -16,7 +16,7 @@ from edgenn.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgenn.data import Picture, Recording
+    from edgenn.data import Clip, Picture, Recording
     from edgenn.export.tune import Tuned
 
 
@@ -102,7 +102,7 @@ def command(
     _write(bundle, found)
 
 
-def _refuse_training(data: Path, samples: Sequence[Picture] | Sequence[Recording]) -> None:
+def _refuse_training(data: Path, samples: Sequence[Picture | Recording | Clip]) -> None:
     if samples and all(sample.split == "train" for sample in samples):
         raise DataError(f"{data} has no validation recordings: it marks all of them for training")
 

@@ -94,7 +94,11 @@ class Stretches:
         rng = np.random.default_rng([self._seed, epoch, i])
         values, class_ids = self._drawn(i, rng)
         values = disturb(values, self._augment, self._std, rng)
-        return Sample(self._ready(values), settled(class_ids, self._settle), boxes, i)
+        return Sample(self._ready(values), self._asked(class_ids), boxes, i)
+
+    def _asked(self, class_ids: Ids) -> Ids:
+        """The classes that a net is to know, of those of readings."""
+        return settled(class_ids, self._settle)
 
     def _drawn(self, i: int, rng: np.random.Generator) -> tuple[Floats, Ids]:
         """Readings for training and the class of each."""

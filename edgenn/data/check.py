@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgenn.data import Clip, Picture, Problem, Progress, Raw, Recording, quiet
-from edgenn.data.load import bad_share, divide, drop_short, read_raw, refuse_bad
+from edgenn.data.load import bad_share, divide, drop_short, least_readings, read_raw, refuse_bad
 from edgenn.errors import DataError
 from edgenn.recipe.schema import Data, Recipe
 
@@ -55,7 +55,7 @@ def check_recipe(recipe: Recipe, root: Path, progress: Progress = quiet) -> Repo
     """
     raw = read_raw(recipe.data, root, progress)
     if recipe.task == "sequence":
-        raw = drop_short(raw, recipe.input.window)
+        raw = drop_short(raw, least_readings(recipe))
     try:
         refuse_bad(raw, recipe.data)
         dataset = divide(raw, recipe, root)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgenn.bundle.manifest import ImageInput, WindowInput
 from edgenn.data import Clip, Dataset, Picture, Recording
+from edgenn.data._joined import Joined
 from edgenn.data._pictures import Pictures
 from edgenn.data._sample import Sample
 from edgenn.data._windows import Stretches, Whole, Windows
@@ -55,6 +56,7 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
         stride=spec.stride,
         rate=dataset.rate,
         channels=channels,
+        background=_background(recipe, dataset),
         units=tuple(units),
         ranges=tuple(
             (low, high) for low, high in np.percentile(readings, (0.1, 99.9), 0).T.tolist()
@@ -63,7 +65,12 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
     )
 
 
-_SAMPLES: dict[str, type[Stretches]] = {"window": Windows, "clip": Whole}
+def _background(recipe: Recipe, dataset: Dataset) -> int:
+    name = recipe.data.background
+    return dataset.labels.index(name) if name in dataset.labels else -1
+
+
+_SAMPLES: dict[str, type[Stretches]] = {"window": Windows, "clip": Whole, "stream": Joined}
 
 
 class Feed:

@@ -24,6 +24,8 @@ from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Data, Recipe
 
 _log = logging.getLogger(__name__)
+# Fewer readings are no gesture.
+_LEAST = 8
 
 
 def load_dataset(recipe: Recipe, data: Path | None = None, progress: Progress = quiet) -> Dataset:
@@ -79,7 +81,7 @@ def read_good(recipe: Recipe, root: Path, progress: Progress = quiet) -> Raw:
     """
     raw = read_raw(recipe.data, root, progress)
     if recipe.task == "sequence":
-        raw = drop_short(raw, recipe.input.window)
+        raw = drop_short(raw, least_readings(recipe))
     refuse_bad(raw, recipe.data)
     bad, total = bad_share(raw)
     if bad:
@@ -99,14 +101,19 @@ def read_raw(spec: Data, root: Path, progress: Progress = quiet) -> Raw:
     return raw
 
 
-def drop_short(raw: Raw, window: int) -> Raw:
-    """Leave out recordings that do not fill a window of so many readings."""
-    short = [r for r in raw.recordings if len(r.values) < window]
+def least_readings(recipe: Recipe) -> int:
+    """How many readings a recording must have."""
+    return recipe.input.window if recipe.input.sample == "window" else _LEAST
+
+
+def drop_short(raw: Raw, least: int) -> Raw:
+    """Leave out recordings of fewer readings than ``least``."""
+    short = [r for r in raw.recordings if len(r.values) < least]
     problems = tuple(
-        Problem(r.name, f"too short: {len(r.values)} readings, a window takes {window}")
+        Problem(r.name, f"too short: {len(r.values)} readings, at least {least} are wanted")
         for r in short
     )
-    kept = tuple(r for r in raw.recordings if len(r.values) >= window)
+    kept = tuple(r for r in raw.recordings if len(r.values) >= least)
     return replace(raw, recordings=kept, problems=raw.problems + problems)
 
 

@@ -87,7 +87,8 @@ def samples_of(
     }
     sizes = {}
     if spec.kind == "window":
-        settings |= {"channels": list(spec.channels), "rate": spec.rate}
+        background = manifest.labels[spec.background] if spec.background >= 0 else ""
+        settings |= {"channels": list(spec.channels), "rate": spec.rate, "background": background}
         window = spec.span or spec.length
         stride = spec.stride if window == spec.length else max(1, window // 4)
         sizes = {"input": {"sample": spec.sample, "window": window, "stride": stride}}

@@ -7,6 +7,7 @@ import importlib.metadata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from edgenn.bundle.manifest import (
     Precision,
     Provenance,
     Variant,
+    WindowInput,
 )
 from edgenn.bundle.store import write_bundle
 from edgenn.data import Dataset, Progress
@@ -192,7 +194,7 @@ def describe(run: Run, dataset: Dataset, shape: Form) -> Manifest:
         outputs=family.OUTPUTS,
         decode=decode,
         state=shape.state,
-        temporal={"smoothing": {}} if recipe.task == "sequence" else {},
+        temporal=_temporal(shape, run.labels) if recipe.task == "sequence" else {},
         provenance=Provenance(
             edgenn=edgenn.__version__,
             recipe_sha256=recipe_hash(recipe),
@@ -203,6 +205,14 @@ def describe(run: Run, dataset: Dataset, shape: Form) -> Manifest:
             versions={name: importlib.metadata.version(name) for name in _VERSIONS},
         ),
     )
+
+
+def _temporal(shape: Form, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Stages that a sequence model begins with; ``edgenn tune`` finds better numbers."""
+    background = shape.input.background if isinstance(shape.input, WindowInput) else -1
+    if background < 0:
+        return {"smoothing": {}}
+    return {"gestures": {"background": [labels[background]]}}
 
 
 def _evaluate(run: Run, manifest: Manifest, feed: Feed, progress: Progress) -> Metrics:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgenn import plugins
 from edgenn.bundle.manifest import Manifest, Variant
-from edgenn.data import Picture, Progress, Recording
+from edgenn.data import Clip, Picture, Progress, Recording
 from edgenn.data.streams import join_groups
 from edgenn.errors import UsageError
 from edgenn.runtime import temporal
@@ -54,7 +54,7 @@ class Playback:
 
 
 def recordings_of(
-    manifest: Manifest, samples: Sequence[Picture] | Sequence[Recording], *, join: bool
+    manifest: Manifest, samples: Sequence[Picture | Recording | Clip], *, join: bool
 ) -> list[Recording]:
     """The streams to run: recordings as they are, or joined to one per group.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgenn.bundle.manifest import Manifest
-from edgenn.data import Picture, Progress, Recording
+from edgenn.data import Clip, Picture, Progress, Recording
 from edgenn.errors import DataError, UsageError
 from edgenn.export.streams import Scores, is_continuous, recordings_of, replay
 from edgenn.train.events import EventMetrics, Stream, background_labels, measure
@@ -93,7 +93,7 @@ class Tuned:
 
 
 def streams_to_tune(
-    manifest: Manifest, samples: Sequence[Picture] | Sequence[Recording], *, join: bool
+    manifest: Manifest, samples: Sequence[Picture | Recording | Clip], *, join: bool
 ) -> list[Recording]:
     """The recordings to tune on.
 

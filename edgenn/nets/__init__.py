@@ -13,7 +13,8 @@ A family is a plug-in with these names:
 normalised readings, and returns a tensor or a tuple of tensors in the order of
 ``OUTPUTS``. Nets over time give what they know after each step, (B, T / step, ...),
 and are made of the layers of `edgenn.nets._causal`. The module must export: static
-shapes, no data-dependent control flow. Activations are ReLU or ReLU6, which quantise well, unless an option says otherwise.
+shapes, no data-dependent control flow. Activations are ReLU or ReLU6, which quantise
+well, unless an option says otherwise.
 """
 
 from __future__ import annotations

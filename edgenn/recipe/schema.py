@@ -306,6 +306,10 @@ class Recipe(Section):
             raise ValueError(
                 f"task {self.task} reads data.format {' or '.join(fits)}, not {self.data.format}"
             )
+        if self.input.sample == "stream" and not self.data.background:
+            raise ValueError(
+                "input.sample stream needs data.background, the class of the pauses, such as none"
+            )
         windows = self.input.sample == "window"
         if self.task == "sequence" and self.export.form == "window" and not windows:
             raise ValueError(

@@ -98,7 +98,7 @@ def test_recordings_that_fill_no_window(recipe, tmp_path):
     )
     dataset = load_dataset(recipe("npz", input={"window": 10, "stride": 5}), tmp_path / "a.npz")
     assert len(dataset.train) + len(dataset.val) == 29
-    assert [p.reason for p in dataset.problems] == ["too short: 9 readings, a window takes 10"]
+    assert [p.reason for p in dataset.problems] == ["too short: 9 readings, at least 10 are wanted"]
     assert (dataset.rate, dataset.channels) == (50.0, ("c0", "c1"))
 
 
