@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from edgenn.bundle.manifest import Manifest
@@ -34,11 +35,13 @@ _SWEEPS: Mapping[str, Sequence[float]] = {
     "off": (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9),
 }
 _ROUNDS = 2
+# What leaving the limits as far again as they reach costs, in F1.
+_PENALTIES = (0.003, 0.02, 1000.0)
 _CLASS_STEPS = (-0.3, -0.2, -0.1, 0.1, 0.2, 0.3)
 # Shares of the input window by which the scores may follow behind.
-_LAGS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
+_LAGS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Seconds the same for nets with a label per step, whose window is short.
-_SHORT_LAGS = (0.1, 0.2, 0.3, 0.4)
+_SHORT_LAGS = (0.1, 0.2, 0.35)
 
 Key = tuple[float, float, float]
 
@@ -143,13 +146,14 @@ def tune(manifest: Manifest, scores: Sequence[Scores], limits: Limits, progress:
     start = _start(manifest)
     labels = [x for x in before.per_class if x not in start["background"]]
     total = len(_ALPHA) * len(_ON) * len(_OFF) + _ROUNDS * sum(map(len, _SWEEPS.values()))
-    tick = progress("search thresholds", 1 + total + len(labels) * len(_CLASS_STEPS))
+    total += 1 + len(labels) * len(_CLASS_STEPS)
+    tick = progress("search thresholds", total * len(_PENALTIES))
     search = _Search(manifest, scores, limits, tick)
-    search.offer(start)
-    search.grid()
-    for _ in range(_ROUNDS):
-        search.sweep()
-    search.classes(labels)
+    for number, penalty in enumerate(_PENALTIES, start=1):
+        if search.walk(start, labels, penalty):
+            for _ in range(total * (len(_PENALTIES) - number)):
+                tick()
+            break
     assert search.after is not None
     better = search.key > limits.rate(before)
     stages = {name: dict(params) for name, params in manifest.temporal.items()}
@@ -185,7 +189,13 @@ def _start(manifest: Manifest) -> dict[str, Any]:
 
 
 class _Search:
-    """The best so far, and how others compare to it."""
+    """The best so far, and how others compare to it.
+
+    Attributes:
+        best: Parameters of the gestures stage that rate highest within the limits.
+        key: How they rate.
+        after: The events that they give.
+    """
 
     def __init__(
         self,
@@ -196,7 +206,7 @@ class _Search:
     ) -> None:
         self._manifest, self._scores = manifest, scores
         self._limits, self._tick = limits, tick
-        self._tried: dict[str, list[Stream]] = {}
+        self._tried: dict[str, list[tuple[float, EventMetrics]]] = {}
         spec = manifest.input
         assert spec.kind == "window"
         window = [share * spec.length / spec.rate for share in _LAGS]
@@ -205,49 +215,73 @@ class _Search:
         self.key: Key = (float("-inf"), 0.0, 0.0)
         self.after: EventMetrics | None = None
 
-    def offer(self, params: dict[str, Any]) -> None:
+    def walk(self, start: dict[str, Any], labels: Sequence[str], penalty: float) -> bool:
+        """Go from parameters to better ones as long as there are any.
+
+        Args:
+            start: Where to begin.
+            labels: Classes that may get a threshold of their own.
+            penalty: What it costs to leave the limits on the way. A walk that
+                never leaves them ends early, for lack of a path.
+
+        Returns:
+            Whether it ended within the limits, so that none with a higher penalty
+            can do better.
+        """
+        here = _Here(start, penalty)
+        self._offer(here, start)
+        base = here.params
+        # Smoothing and both thresholds together, for they depend on each other.
+        for alpha, on, share in product(_ALPHA, _ON, _OFF):
+            more = {"alpha": alpha, "on": on, "off": round(on * share, 3)}
+            self._offer(here, {**base, "smooth": "ema", "class_on": {}, **more})
+        for name, values in [*_SWEEPS.items()] * _ROUNDS:
+            base = here.params
+            for value in values:
+                self._offer(here, {**base, name: value})
+        for label in labels:
+            base = here.params
+            common = base["class_on"].get(label, base["on"])
+            for step in _CLASS_STEPS:
+                own = round(min(0.99, max(0.05, common + step)), 3)
+                self._offer(here, {**base, "class_on": {**base["class_on"], label: own}})
+        return here.is_within
+
+    def _offer(self, here: _Here, params: dict[str, Any]) -> None:
         """Try parameters, with every lag, and keep them if they are the best so far."""
         self._tick()
         if params["off"] > params["on"]:
             return
-        for lag in sorted({*self._lags, params["lag"]}):
-            metrics = measure(_earlier(self._streams(params), lag))
+        for lag, metrics in self._measured(params):
             key = self._limits.rate(metrics)
             if key > self.key:
                 self.key, self.after, self.best = key, metrics, {**params, "lag": lag}
+            here.offer(key, {**params, "lag": lag})
 
-    def grid(self) -> None:
-        """Smoothing and both thresholds together, for they depend on each other."""
-        base = self.best
-        for alpha in _ALPHA:
-            for on in _ON:
-                for share in _OFF:
-                    more = {"alpha": alpha, "on": on, "off": round(on * share, 3)}
-                    self.offer({**base, "smooth": "ema", "class_on": {}, **more})
-
-    def sweep(self) -> None:
-        """One parameter after the other."""
-        for name, values in _SWEEPS.items():
-            base = self.best
-            for value in values:
-                self.offer({**base, name: value})
-
-    def classes(self, labels: Sequence[str]) -> None:
-        """A threshold for each class that gains from one of its own."""
-        for label in labels:
-            base = self.best
-            common = base["class_on"].get(label, base["on"])
-            for step in _CLASS_STEPS:
-                own = round(min(0.99, max(0.05, common + step)), 3)
-                self.offer({**base, "class_on": {**base["class_on"], label: own}})
-
-    def _streams(self, params: Mapping[str, Any]) -> list[Stream]:
-        plain = {**params, "lag": 0.0}
-        name = json.dumps(plain, sort_keys=True)
+    def _measured(self, params: Mapping[str, Any]) -> list[tuple[float, EventMetrics]]:
+        """Events with each lag."""
+        name = json.dumps(params, sort_keys=True)
         if name not in self._tried:
-            stages = {"gestures": plain}
-            self._tried[name] = [replay(self._manifest, part, stages) for part in self._scores]
+            stages = {"gestures": {**params, "lag": 0.0}}
+            streams = [replay(self._manifest, part, stages) for part in self._scores]
+            lags = sorted({*self._lags, params["lag"]})
+            self._tried[name] = [(lag, measure(_earlier(streams, lag))) for lag in lags]
         return self._tried[name]
+
+
+class _Here:
+    """Where a walk is."""
+
+    def __init__(self, params: dict[str, Any], penalty: float) -> None:
+        self.params, self._penalty = params, penalty
+        self._value = (float("-inf"), 0.0)
+        self.is_within = False
+
+    def offer(self, key: Key, params: dict[str, Any]) -> None:
+        """Go there if it is better."""
+        value = (key[1] + self._penalty * key[0], key[2])
+        if value > self._value:
+            self._value, self.params, self.is_within = value, params, key[0] == 0
 
 
 def _earlier(streams: Sequence[Stream], lag: float) -> list[Stream]:

@@ -31,8 +31,8 @@ def follow(stage, rows):
     """Events, each with the number of the step at which it came; -1 for the end of the stream."""
     found = []
     for i, row in enumerate(rows):
-        given = row if isinstance(row, tuple) else (row,)
-        found += [(e, i) for e in stage.update(step(i), scores(*given))[1]]
+        said = scores(*row) if isinstance(row, tuple) else scores(row)
+        found += [(e, i) for e in stage.update(step(i), said)[1]]
     return found + [(e, -1) for e in stage.reset()]
 
 
