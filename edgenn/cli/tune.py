@@ -65,14 +65,9 @@ def command(
 
     Runs BUNDLE once over validation recordings, then searches the parameters of
     the gestures stage for the highest F1 of events with at most --false-alarms
-<<<<<<< HEAD
-    an hour and a median delay of at most --max-delay. Recordings that the data marks
-    for training are never used. All variants of the bundle share what is found.
-=======
     an hour and a median delay of at most --max-delay. Recordings that the data
     marks for training are never used. All variants of the bundle share what is
     found.
->>>>>>> h2
     """
     if bundle.suffix in (".onnx", ".tflite") or not bundle.exists():
         raise UsageError(

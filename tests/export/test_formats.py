@@ -60,6 +60,7 @@ CASES = {
     "conv": (Conv, (1, 3, 32, 32), ("boxes", "scores"), False),
     "recurrent": (Recurrent, (1, 16, 6), ("logits",), True),
 }
+BOTH = formats.Names(("input",), ("boxes", "scores"))
 # Largest difference from torch, as a share of the output's range.
 BOUNDS = {"fp32": 1e-5, "fp16": 1e-2, "int8": 0.06}
 
@@ -85,7 +86,7 @@ def written():
         wanted = {n: v.numpy() for n, v in zip(outputs, raw, strict=True)}
         for name in plugins.names(formats):
             form = plugins.load(formats, name)
-            plain = form.convert(net, samples[0], outputs, 18)
+            plain = form.convert(net, [samples[0]], formats.Names(("input",), outputs), 18)
             calibration = [as_file_takes(form, s) for s in samples]
             files = {
                 "fp32": plain,
@@ -101,7 +102,7 @@ def written():
 @pytest.mark.parametrize("precision", BOUNDS)
 def test_engine_computes_what_torch_does(written, case, name, precision):
     form, x, wanted, files = written[case, name]
-    names = form.tensors(files[precision], "input", tuple(wanted))
+    names = form.tensors(files[precision], formats.Names(("input",), tuple(wanted)))
     engine = plugins.load(engines, form.ENGINE).open_model(files[precision], 1)
     got = engine.run({names["input"]: x})
     for output, value in wanted.items():
@@ -116,7 +117,7 @@ def test_engine_computes_what_torch_does(written, case, name, precision):
 def test_manifest_travels_in_the_file_and_changes_nothing(written, case, name):
     form, x, wanted, files = written[case, name]
     module = plugins.load(engines, form.ENGINE)
-    names = form.tensors(files["fp32"], "input", tuple(wanted))
+    names = form.tensors(files["fp32"], formats.Names(("input",), tuple(wanted)))
     data = form.embed(files["fp32"], '{"hello": "world"}')
     assert module.read_manifest(data) == '{"hello": "world"}'
     assert module.read_manifest(files["fp32"]) is None
@@ -164,7 +165,7 @@ def test_rare_high_scores_are_not_clipped(written, name):
     samples[7] *= 60
     inputs = [as_file_takes(form, s) for s in samples]
     data = form.int8(files["fp32"], inputs, recurrent=False, method="minmax")
-    names = form.tensors(data, "input", ("boxes", "scores"))
+    names = form.tensors(data, formats.Names(("input",), ("boxes", "scores")))
     module = plugins.load(engines, form.ENGINE)
     plain, small = (
         module.open_model(d, 1).run({names["input"]: inputs[7]}) for d in (files["fp32"], data)
@@ -181,7 +182,7 @@ def test_entropy_calibration_works(written):
 def test_unknown_opset_is_refused_in_a_sentence():
     form = plugins.load(formats, "onnx")
     with pytest.raises(UsageError, match="--opset must lie between 18 and 23, not 9"):
-        form.convert(Conv(), np.zeros((1, 3, 32, 32), np.float32), ("boxes", "scores"), 9)
+        form.convert(Conv(), [np.zeros((1, 3, 32, 32), np.float32)], BOTH, 9)
 
 
 class Deep(nn.Module):
@@ -202,10 +203,10 @@ def test_int8_spends_no_codes_on_what_silu_makes_nothing(name):
     torch.manual_seed(0)
     net, form = Deep().eval(), plugins.load(formats, name)
     inputs = [np.random.default_rng(i).random((1, 3, 32, 32), np.float32) for i in range(8)]
-    plain = form.convert(net, inputs[0], ("y",), 18)
+    plain = form.convert(net, [inputs[0]], formats.Names(("input",), ("y",)), 18)
     laid = [as_file_takes(form, x) for x in inputs]
     data = form.int8(plain, laid, recurrent=False, method="minmax")
-    names = form.tensors(data, "input", ("y",))
+    names = form.tensors(data, formats.Names(("input",), ("y",)))
     engine = plugins.load(engines, form.ENGINE).open_model(data, 1)
     with torch.no_grad():
         wanted = net(torch.from_numpy(inputs[0])).numpy()
@@ -218,7 +219,7 @@ def test_every_convolution_of_an_int8_onnx_runs_in_int8(tmp_path):
     net = csp.build(csp.Config(8, activation="silu"), NetSpec(2, (64, 64))).eval()
     inputs = [np.random.default_rng(i).random((1, 3, 64, 64), np.float32) for i in range(3)]
     form = plugins.load(formats, "onnx")
-    plain = form.convert(net, inputs[0], csp.OUTPUTS, 18)
+    plain = form.convert(net, [inputs[0]], BOTH, 18)
     data = form.int8(plain, inputs, recurrent=False, method="minmax")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

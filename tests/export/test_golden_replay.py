@@ -23,6 +23,7 @@ from edgenn.runtime.golden import agreement, compare, pack, unpack, verify
 from edgenn.runtime.model import Model
 from edgenn.types import Classification, Detections
 
+NAMES = formats.Names(("image",), ("logits",))
 STEPS = (Letterbox((32, 32)), Normalize((0.0,), (255.0,)))
 
 
@@ -63,12 +64,12 @@ def made():
         picture = rng.integers(0, 120, (50, 70, 3), np.uint8)
         picture[:, :, channel] += 100
         raws.append(picture)
-    samples = golden.compute(raws, manifest.input, reference.prepare, reference.infer)
+    samples = golden.compute(raws, manifest.input, reference.outputs)
     example = reference.prepare(raws[0]).copy()
     files = {}
     for name in plugins.names(formats):
         form = plugins.load(formats, name)
-        plain = form.convert(Colours().eval(), example, manifest.outputs, 18)
+        plain = form.convert(Colours().eval(), [example], NAMES, 18)
         inputs = [reference.prepare(raw).copy() for raw in raws]
         if form.LAYOUT == "nhwc":
             inputs = [np.ascontiguousarray(x.transpose(0, 2, 3, 1)) for x in inputs]
@@ -79,7 +80,7 @@ def made():
                 engine=form.ENGINE,
                 precision=precision,
                 layout=form.LAYOUT,
-                tensors=form.tensors(data, "image", manifest.outputs),
+                tensors=form.tensors(data, NAMES),
                 **hashed(data),
             )
             worst, agreed, _ = compare(Model(manifest, variant, data), samples)
@@ -129,7 +130,7 @@ def test_other_weights_fail_and_the_tensor_is_named(made, tmp_path):
     with torch.no_grad():
         other.head.weight.mul_(1.5)
     form = plugins.load(formats, "onnx")
-    data = form.convert(other, np.zeros((1, 3, 32, 32), np.float32), ("logits",), 18)
+    data = form.convert(other, [np.zeros((1, 3, 32, 32), np.float32)], NAMES, 18)
     path = bundle(made, tmp_path / "c.edgenn", swap=("model.fp32.onnx", data))
     checks = {c.variant.file: c for c in verify(path)}
     assert checks["model.fp32.onnx"].status == "fail"

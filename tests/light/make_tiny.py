@@ -218,7 +218,8 @@ def files(
         fed = [
             np.moveaxis(x, 1, -1) if form.LAYOUT == "nhwc" and x.ndim == 4 else x for x in inputs
         ]
-        converted = form.convert(net, inputs[0], plain.outputs, 18)
+        names = formats.Names((plain.input.name,), plain.outputs)
+        converted = form.convert(net, [inputs[0]], names, 18)
         if kind == "onnx":
             converted = without_traces(converted)
         quantised = form.int8(
@@ -233,7 +234,7 @@ def files(
                 engine=form.ENGINE,
                 precision=precision,
                 layout=form.LAYOUT,
-                tensors=form.tensors(data, plain.input.name, plain.outputs),
+                tensors=form.tensors(data, names),
             )
             worst, _, _ = compare(Model(plain, variant, data), samples)
             bounds = {name: round(2 * value + 1e-4, 4) for name, value in worst.items()}

@@ -82,5 +82,5 @@ def test_summary_of_each_kind_of_net():
     rnn = build.build_net(Net(family="rnn", size="n"), NetSpec(3, window=64, channels=2))
     window = summarize(rnn, WINDOW)
     assert window.sees == "sees 1.28 s (64 readings)"
-    # 16 steps of embedding (8 x 32) and of three gates over input and state, then the head.
-    assert window.macs == 16 * (8 * 32 + 2 * 3 * 32 * 32) + 32 * 3
+    # 16 steps of embedding (8 x 32), of three gates over input and state, and of the head.
+    assert window.macs == 16 * (8 * 32 + 2 * 3 * 32 * 32 + 32 * 3)
