@@ -27,7 +27,7 @@ _ON = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _OFF = (0.4, 0.6, 0.8, 1.0)
 # Values that are tried one parameter after the other, around the best of the grid.
 _SWEEPS: Mapping[str, Sequence[float]] = {
-    "min_duration": (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8),
+    "min_duration": (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2),
     "refractory": (0.3, 0.0, 0.15, 0.5, 0.8),
     "max_gap": (0.0, 0.1, 0.2, 0.4),
     "alpha": (1.0, 0.8, 0.6, 0.45, 0.35, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05),
@@ -36,7 +36,7 @@ _SWEEPS: Mapping[str, Sequence[float]] = {
 }
 _ROUNDS = 2
 # What leaving the limits as far again as they reach costs, in F1.
-_PENALTIES = (0.003, 0.02, 1000.0)
+_PENALTIES = (0.0, 0.01, 1000.0)
 _CLASS_STEPS = (-0.3, -0.2, -0.1, 0.1, 0.2, 0.3)
 # Shares of the input window by which the scores may follow behind.
 _LAGS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -150,18 +150,24 @@ def tune(manifest: Manifest, scores: Sequence[Scores], limits: Limits, progress:
     tick = progress("search thresholds", total * len(_PENALTIES))
     search = _Search(manifest, scores, limits, tick)
     for number, penalty in enumerate(_PENALTIES, start=1):
-        if search.walk(start, labels, penalty):
+        if search.walk(search.best or start, labels, penalty):
             for _ in range(total * (len(_PENALTIES) - number)):
                 tick()
             break
     assert search.after is not None
     better = search.key > limits.rate(before)
-    stages = {name: dict(params) for name, params in manifest.temporal.items()}
-    # It smooths by itself, and comes last, so that others may prepare the scores.
-    kept = {name: stages[name] for name in stages if name not in ("smoothing", "gestures")}
-    return Tuned(
-        search.best, before, search.after, better, temporal={**kept, "gestures": search.best}
-    )
+    stages = _with_gestures(manifest, search.best)
+    return Tuned(search.best, before, search.after, better, stages)
+
+
+def _with_gestures(manifest: Manifest, params: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The temporal stages with gestures as the last one, which smooths by itself."""
+    kept = {
+        name: own
+        for name, own in manifest.temporal.items()
+        if name not in ("smoothing", "gestures")
+    }
+    return {**kept, "gestures": params}
 
 
 def _start(manifest: Manifest) -> dict[str, Any]:
@@ -262,7 +268,7 @@ class _Search:
         """Events with each lag."""
         name = json.dumps(params, sort_keys=True)
         if name not in self._tried:
-            stages = {"gestures": {**params, "lag": 0.0}}
+            stages = _with_gestures(self._manifest, {**params, "lag": 0.0})
             streams = [replay(self._manifest, part, stages) for part in self._scores]
             lags = sorted({*self._lags, params["lag"]})
             self._tried[name] = [(lag, measure(_earlier(streams, lag))) for lag in lags]

@@ -28,7 +28,7 @@ def write_data(path: Path, people: dict[str, str], seed: int) -> Path:
         x = rng.normal(0, 0.3, (1200, 2))
         for at in range(40, 1100, 120):
             y[at : at + 40] = rng.choice([0, 2])
-            x[at + 70 : at + 78, 0] -= 5
+            x[at + 70 : at + 76, 0] -= 5
         x[:, 0] += np.vectorize(LEVELS.get)(y)
         values.append(x)
         ids.append(y)
@@ -72,14 +72,14 @@ def evaluate(bundle, data, out, *more):
 
 
 def test_tune_writes_thresholds_that_help_with_people_not_seen(bundle, tmp_path):
-    seen = write_data(tmp_path / "seen.npz", {"ann": ""}, 0)
+    seen = write_data(tmp_path / "seen.npz", {"ann": "", "dan": ""}, 0)
     unseen = write_data(tmp_path / "unseen.npz", {"bob": "", "cy": ""}, 1)
     _, before = evaluate(bundle, unseen, tmp_path / "before")
     output = type_in("tune", bundle, "--data", seen).output
     assert "before" in output
     assert "levels.edgenn now has these parameters" in output
     text, after = evaluate(bundle, unseen, tmp_path / "after")
-    assert after["events"]["event_f1"] > before["events"]["event_f1"] + 0.1
+    assert after["events"]["event_f1"] > before["events"]["event_f1"] + 0.2
     assert after["events"]["false_alarms_per_hour"] < before["events"]["false_alarms_per_hour"]
     assert "events in 2 streams" in text
     assert after["macro_f1"] == before["macro_f1"]  # the net is as it was
@@ -97,10 +97,10 @@ def test_tune_writes_thresholds_that_help_with_people_not_seen(bundle, tmp_path)
 def test_eval_of_clips_measures_events_once_they_are_joined(tiny, tmp_path):
     rng = np.random.default_rng(0)
     y = np.arange(12) % 2 * 2
-    values = rng.normal(0, 0.3, (12, 60, 2))
-    values[:, :, 0] += 3.0 * (y - 1)[:, None]
+    values = rng.normal(0, 0.3, (12, 100, 2))
+    values[:, 10:90, 0] += 3.0 * (y - 1)[:, None]  # each begins and ends at rest
     clips = tmp_path / "clips.npz"
-    group = np.array([f"p{i % 2}" for i in range(12)])
+    group = np.array([f"p{i // 6}" for i in range(12)])
     labels = np.array(["low", "middle", "high"])
     names = np.array(["x", "y"])
     np.savez(clips, values=values, y=y, group=group, labels=labels, channels=names, rate=20.0)

@@ -104,11 +104,11 @@ class Gestures(Stage):
 
     def __init__(self, params: Params, labels: tuple[str, ...]) -> None:
         self._params, self._labels = params, labels
-        self._is_gesture = np.array([name not in params.background for name in labels])
         on = np.array([params.class_on.get(name, params.on) for name in labels], np.float32)
-        self._off = np.minimum(on, np.float32(params.off))
         # Nothing reaches this, so that background needs no case of its own.
-        self._on = np.where(self._is_gesture, on, np.float32(np.inf))
+        on[[name in params.background for name in labels]] = np.inf
+        self._on, self._off = on, np.where(on < np.inf, np.fmin(on, np.float32(params.off)), on)
+        self._alpha = np.float32(params.alpha)
         self._past: deque[tuple[float, Floats]] = deque()
         self._scores: Floats | None = None
         # When each label last rose over its ``off``; infinity where it is under it.
@@ -127,8 +127,12 @@ class Gestures(Stage):
         start, now = self._span(item)
         scores = self._smoothed(prediction.scores, now)
         above = scores >= self._off
-        self._since = np.where(above, np.fmin(self._since, start), np.inf)
-        rival = self._rival(scores)
+        rival = None
+        if above.any():
+            self._since = np.where(above, np.minimum(self._since, start), np.inf)
+            rival = self._rival(scores)
+        else:
+            self._since.fill(np.inf)
         events = self._follow(scores, above, rival, now)
         if self._active is None:
             self._begin(scores, above, rival, start, now)
@@ -157,13 +161,14 @@ class Gestures(Stage):
         if self._scores is None:
             self._scores = scores.astype(np.float32)
         else:
-            self._scores = self._scores + np.float32(params.alpha) * (scores - self._scores)
+            self._scores = self._scores + self._alpha * (scores - self._scores)
         return self._scores
 
     def _rival(self, scores: Floats) -> int | None:
         """The gesture with the highest score of those that reach their ``on``."""
         reaching = scores >= self._on
-        return int(np.where(reaching, scores, -1).argmax()) if reaching.any() else None
+        best = int((scores * reaching).argmax())
+        return best if reaching[best] else None
 
     def _follow(
         self, scores: Floats, above: NDArray[np.bool_], rival: int | None, now: float
