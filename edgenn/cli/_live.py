@@ -43,6 +43,22 @@ class Lines(Sink):
         """Nothing to finish."""
 
 
+class Events(Sink):
+    """Prints each event of a sensor stream when it is given out."""
+
+    def write(self, result: Result) -> None:
+        """Print a line per event."""
+        for event in result.events:
+            span = f"{event.start:8.2f} to {event.end:.2f} s"
+            try:
+                click.echo(f"{span}  {event.label}  {event.score:.2f}")
+            except BrokenPipeError as error:
+                raise Finished from error
+
+    def close(self) -> None:
+        """Nothing to finish."""
+
+
 class Status(Sink):
     """One line on the terminal that is written over, four times a second."""
 
@@ -58,10 +74,15 @@ class Status(Sink):
         if now < self._next:
             return
         self._next = now + 0.25
-        seen, score = describe(result.prediction)
         rate = self._frames / max(now - self._start, 1e-3)
-        text = f"{self._frames} done, {rate:.1f} per second, {seen}{score}"
+        text = f"{self._frames} done, {rate:.1f} per second, {self._seen(result.prediction)}"
         click.echo(f"\r\x1b[K{text[:78]}", err=True, nl=False)
+
+    def _seen(self, prediction: Prediction) -> str:
+        if isinstance(prediction, Detections):
+            return describe(prediction)[0]
+        order = (-prediction.scores).argsort()[:3]
+        return "  ".join(f"{prediction.labels[i]} {prediction.scores[i]:.2f}" for i in order)
 
     def close(self) -> None:
         """Wipe the line."""

@@ -108,9 +108,12 @@ def command(
             sink = plugins.load(sinks, name).open_sink(target, feed.fps)
             stack.callback(sink.close)
             outputs.append(sink)
+        lines = not outputs and not loaded.manifest.temporal
+        mixed = out == "-" and sys.stdout.isatty()
         if not outputs:
-            outputs.append(_live.Lines())
-        elif sys.stderr.isatty() and not (out == "-" and sys.stdout.isatty()):
+            outputs.append(_live.Lines() if lines else _live.Events())
+        # A line that is written over would tear what is printed to the same terminal.
+        if sys.stderr.isatty() and not lines and not mixed:
             outputs.append(_live.Status())
         pipeline = stack.enter_context(Pipeline(feed, loaded, outputs, max_frames=max_frames))
         with _stop_on_signals(pipeline.stop):

@@ -29,11 +29,18 @@ def stretch_time(values: Floats, augment: Augment, rng: Generator) -> Floats:
     cut = (rng.random(2) * augment.crop * len(values)).astype(int)
     values = values[cut[0] : len(values) - cut[1]]
     low, high = augment.speed
-    if low == high == 1.0:
+    if low == high == 1.0 and not augment.warp:
         return values
     # Evenly likely in its logarithm, so that slow is as frequent as fast.
     speed = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     places = np.arange(0, len(values) - 1 + 1e-6, speed)
+    if augment.warp:
+        # A wave of speed: the slope of the sine's integral stays within 1 +- warp.
+        span, turns = max(1.0, float(places[-1])), rng.uniform(0.5, 1.5)
+        angle = 2 * np.pi * (turns * places / span + rng.random())
+        strength = rng.uniform(-augment.warp, augment.warp) * span / (2 * np.pi * turns)
+        moved = places + strength * (np.sin(angle) - np.sin(angle[0]))
+        places = (moved - moved[0]) * (places[-1] / max(moved[-1] - moved[0], 1e-6))
     left = np.minimum(places.astype(int), max(0, len(values) - 2))
     share = (places - left).astype(np.float32)[:, None]
     right = np.minimum(left + 1, len(values) - 1)
@@ -63,18 +70,18 @@ def disturb(values: Floats, augment: Augment, std: Floats, rng: Generator) -> Fl
 
 
 def _turned(values: Floats, degrees: float, rng: Generator) -> Floats:
-    """Every three channels, x, y, z of one sensor, turned alike: it sits askew.
+    """Every sensor's x, y, z, or x, y, turned alike: it sits askew.
 
     Um et al. 2017 (https://arxiv.org/abs/1706.00527).
     """
-    axis = rng.standard_normal(3)
-    axis *= np.radians(rng.uniform(0, degrees)) / np.linalg.norm(axis)
-    x, y, z = axis
-    # The matrix exponential of the rotation's generator, by Rodrigues.
-    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = max(float(np.linalg.norm(axis)), 1e-9)
-    matrix = (
-        np.eye(3) + np.sin(angle) / angle * skew + (1 - np.cos(angle)) / angle**2 * (skew @ skew)
-    ).astype(np.float32)
-    turned = values.reshape(len(values), -1, 3) @ matrix.T
-    return np.asarray(turned.reshape(values.shape), np.float32)
+    angle = np.radians(rng.uniform(-degrees, degrees))
+    if values.shape[1] % 3:
+        matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    else:
+        axis = rng.standard_normal(3)
+        x, y, z = axis / np.linalg.norm(axis)
+        # Rodrigues' formula.
+        skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        matrix = np.eye(3) + np.sin(angle) * skew + (1 - np.cos(angle)) * (skew @ skew)
+    sensors = values.reshape(len(values), -1, len(matrix))
+    return np.asarray((sensors @ matrix.T).reshape(values.shape), np.float32)

@@ -24,7 +24,7 @@ from edgenn.export.gate import look
 from edgenn.recipe.schema import Recipe
 from edgenn.runtime.model import Model
 from edgenn.train import matching, pictures
-from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
+from edgenn.train.evaluate import Metrics, blank_of, evaluate, whole_ranking
 from edgenn.train.events import EventMetrics, Stream, measure
 from edgenn.train.timeline import timeline
 from edgenn.types import Detections, Floats, Prediction, Steps
@@ -156,7 +156,7 @@ def examine(
         tick()
         return predictions[-1]
 
-    metrics = evaluate(manifest.task, predict, feed, manifest.labels)
+    metrics = evaluate(manifest.task, predict, feed, manifest.labels, blank_of(manifest))
     lines = {}
     if manifest.task == "detect":
         found = matching.curves(_detections(predictions), [feed.truth(i) for i in range(len(feed))])

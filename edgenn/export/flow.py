@@ -33,7 +33,7 @@ from edgenn.export.gate import Score, Yardstick, score
 from edgenn.export.reference import Reference
 from edgenn.recipe.load import recipe_hash
 from edgenn.runtime.golden import GoldenSample, pack
-from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
+from edgenn.train.evaluate import Metrics, blank_of, evaluate, whole_ranking
 from edgenn.train.run import Run
 from edgenn.types import Floats, Prediction, Steps
 
@@ -194,7 +194,7 @@ def describe(run: Run, dataset: Dataset, shape: Form) -> Manifest:
         outputs=family.OUTPUTS,
         decode=decode,
         state=shape.state,
-        temporal=_temporal(shape, run.labels) if recipe.task == "sequence" else {},
+        temporal=_temporal(shape, run) if recipe.task == "sequence" else {},
         provenance=Provenance(
             edgenn=edgenn.__version__,
             recipe_sha256=recipe_hash(recipe),
@@ -207,12 +207,15 @@ def describe(run: Run, dataset: Dataset, shape: Form) -> Manifest:
     )
 
 
-def _temporal(shape: Form, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _temporal(shape: Form, run: Run) -> dict[str, dict[str, Any]]:
     """Stages that a sequence model begins with; ``edgenn tune`` finds better numbers."""
     background = shape.input.background if isinstance(shape.input, WindowInput) else -1
     if background < 0:
         return {"smoothing": {}}
-    return {"gestures": {"background": [labels[background]]}}
+    name = run.labels[background]
+    if run.recipe.train.ctc:
+        return {"ctc": {"blank": name}}
+    return {"gestures": {"background": [name]}}
 
 
 def _evaluate(run: Run, manifest: Manifest, feed: Feed, progress: Progress) -> Metrics:
@@ -225,7 +228,7 @@ def _evaluate(run: Run, manifest: Manifest, feed: Feed, progress: Progress) -> M
         tick()
         return prediction
 
-    return evaluate(manifest.task, predict, feed, manifest.labels)
+    return evaluate(manifest.task, predict, feed, manifest.labels, blank_of(manifest))
 
 
 def _convert(

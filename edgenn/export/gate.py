@@ -18,7 +18,7 @@ from edgenn.data.feed import Feed
 from edgenn.export.golden import tolerance
 from edgenn.runtime.golden import GoldenSample, compare
 from edgenn.runtime.model import Model
-from edgenn.train.evaluate import Metrics, evaluate, whole_ranking
+from edgenn.train.evaluate import Metrics, blank_of, evaluate, whole_ranking
 from edgenn.types import Classification, Floats, Image, Prediction, Steps
 
 
@@ -94,7 +94,7 @@ def score(
         tick()
         return prediction
 
-    metrics = evaluate(manifest.task, predict, feed, manifest.labels)
+    metrics = evaluate(manifest.task, predict, feed, manifest.labels, blank_of(manifest))
     drop = reference.main - metrics.main
     lost = {c: reference.per_class[c] - metrics.per_class[c] for c in metrics.per_class}
     worst, agreed, _ = compare(live, yardstick.golden)

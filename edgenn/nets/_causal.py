@@ -70,6 +70,24 @@ class Stack(Layer):
         return x.reshape(batch, length // self.step, channels * self.step), memory
 
 
+class Changes(Layer):
+    """Readings, and beside them how each differs from the one before; memory: the last one."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.register_buffer("like", torch.zeros(1), persistent=False)
+
+    def memory(self, batch: int) -> Memory:
+        """(B, 1, C)."""
+        return [self.get_buffer("like").new_zeros(batch, 1, self.channels)]
+
+    def stream(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """(B, T, C) to (B, T, 2 C)."""
+        before = torch.cat([memory[0], x[:, :-1]], 1)
+        return torch.cat([x, x - before], 2), [x[:, -1:]]
+
+
 class Conv(Layer):
     """Convolution over the past, normalisation, ReLU.
 
@@ -121,24 +139,21 @@ class Chain(Layer):
     def __init__(self, layers: Iterable[Layer]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        for layer in self._all():
+        for layer in _layers(self.layers):
             self.step *= layer.step
 
     def memory(self, batch: int) -> Memory:
         """The memories of all layers, in a row."""
-        return [tensor for layer in self._all() for tensor in layer.memory(batch)]
+        return [tensor for layer in _layers(self.layers) for tensor in layer.memory(batch)]
 
     def stream(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """(B, T, C) to (B, T / step, C')."""
         kept: Memory = []
-        for layer in self._all():
+        for layer in _layers(self.layers):
             own, memory = _take(memory, layer)
             x, new = layer.stream(x, own)
             kept += new
         return x, kept
-
-    def _all(self) -> list[Layer]:
-        return list(self.layers)  # type: ignore[arg-type]  # a ModuleList forgets the type
 
 
 class Residual(Layer):
@@ -188,15 +203,20 @@ class Pools(Layer):
     """Summaries of all steps so far, side by side: the last one, their mean, their maximum.
 
     Memory: mean and number of steps, maximum. The mean is that of all steps up
-    to ``limit`` of them and from there on an exponential one of that length, so
-    nothing grows on an endless stream. Features must not be negative: the
-    maximum begins at 0.
+    to ``limit`` of them and from there on an exponential one of that length; the
+    maximum fades as slowly. So nothing grows on an endless stream, and what is long
+    past is forgotten. Features must not be negative: the maximum begins at 0.
     """
 
     def __init__(self, pools: Sequence[Pool], channels: int, limit: int) -> None:
         super().__init__()
         self.pools, self.channels, self.limit = tuple(dict.fromkeys(pools)), channels, limit
         self.register_buffer("like", torch.zeros(1), persistent=False)
+
+    @property
+    def width(self) -> int:
+        """Features of the summary."""
+        return self.channels * len(self.pools)
 
     def memory(self, batch: int) -> Memory:
         """Mean (B, C) with count (B, 1), and maximum (B, C), as far as they are used."""
@@ -209,29 +229,93 @@ class Pools(Layer):
         summaries: list[Tensor] = []
         kept: Memory = []
         for pool in self.pools:
+            own: Memory = []
             if pool == "last":
-                summaries.append(x)
+                summary = x
             elif pool == "mean":
-                (mean, count), memory = memory[:2], memory[2:]
-                summary, mean, count = self._mean(x, mean, count)
-                summaries.append(summary)
-                kept += [mean, count]
+                summary, own = self._mean(x, memory[:2])
+                memory = memory[2:]
             else:
-                top, memory = memory[0], memory[1:]
-                summary = torch.cat([top[:, None], x], 1).cummax(1).values[:, 1:]
-                if x.shape[1] == 1:  # what converters know, and all that a step needs
-                    summary = torch.maximum(top[:, None], x)
-                summaries.append(summary)
-                kept.append(summary[:, -1])
+                summary, own = self._max(x, memory[:1])
+                memory = memory[1:]
+            summaries.append(summary)
+            kept += own
         return torch.cat(summaries, 2), kept
 
-    def _mean(self, x: Tensor, mean: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _mean(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        mean, count = memory
         means = []
-        for i in range(x.shape[1]):
+        for now in x.unbind(1):
             count = (count + 1).clamp(max=self.limit)
-            mean = mean + (x[:, i] - mean) / count
+            mean = mean + (now - mean) / count
             means.append(mean)
-        return torch.stack(means, 1), mean, count
+        return torch.stack(means, 1), [mean, count]
+
+    def _max(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        (top,) = memory
+        tops = []
+        for now in x.unbind(1):
+            top = torch.maximum(now, top * (1 - 1 / self.limit))
+            tops.append(top)
+        return torch.stack(tops, 1), [top]
+
+
+class Dense(Layer):
+    """Layers in a row, whose outputs are all kept: (B, T, C) to the sum of their channels.
+
+    Huang et al. 2016 (https://arxiv.org/abs/1608.06993), for the summary only. Where a
+    layer has a stride, those before it give what they know at the end of each step.
+    """
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        for layer in _layers(self.layers):
+            self.step *= layer.step
+
+    def memory(self, batch: int) -> Memory:
+        """The memories of all layers, in a row."""
+        return [tensor for layer in _layers(self.layers) for tensor in layer.memory(batch)]
+
+    def stream(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """(B, T, C) to (B, T / step, C')."""
+        kept: Memory = []
+        found: list[Tensor] = []
+        for layer in _layers(self.layers):
+            own, memory = _take(memory, layer)
+            x, new = layer.stream(x, own)
+            kept += new
+            if layer.step > 1:
+                found = [y[:, layer.step - 1 :: layer.step] for y in found]
+            found.append(x)
+        return torch.cat(found, 2), kept
+
+
+class Beside(Layer):
+    """Several layers on the same input, their outputs side by side."""
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def memory(self, batch: int) -> Memory:
+        """The memories of all layers, in a row."""
+        return [tensor for layer in _layers(self.layers) for tensor in layer.memory(batch)]
+
+    def stream(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """(B, T, C) to (B, T, C')."""
+        kept: Memory = []
+        found: list[Tensor] = []
+        for layer in _layers(self.layers):
+            own, memory = _take(memory, layer)
+            y, new = layer.stream(x, own)
+            found.append(y)
+            kept += new
+        return torch.cat(found, 2), kept
+
+
+def _layers(modules: nn.ModuleList) -> list[Layer]:
+    return list(modules)  # type: ignore[arg-type]  # a ModuleList forgets the type
 
 
 def _take(memory: Memory, layer: Layer) -> tuple[Memory, Memory]:
@@ -244,16 +328,15 @@ class Classifier(Chain):
     """(B, T, C) to logits (B, T / step, classes): what is known at the end of each step.
 
     Args:
-        layers: Turn readings into features, which `Pools` sums up.
-        pools: The summary.
+        layers: Turn readings into a summary of all so far.
+        width: Features of the summary.
         classes: Number of labels.
         dropout: Share of the summary dropped before the last layer, in training.
     """
 
-    def __init__(self, layers: Iterable[Layer], pools: Pools, classes: int, dropout: float) -> None:
-        width = pools.channels * len(pools.pools)
+    def __init__(self, layers: Iterable[Layer], width: int, classes: int, dropout: float) -> None:
         head = Each(nn.Dropout(dropout), nn.Linear(width, classes))
-        super().__init__([*layers, pools, head])
+        super().__init__([*layers, head])
 
 
 def check_window(family: str, spec: NetSpec, step: int) -> None:

@@ -14,7 +14,17 @@ from typing import Any
 from torch import nn
 
 from edgenn.nets import NetSpec
-from edgenn.nets._causal import Cell, Classifier, Conv, Layer, Pool, Pools, Recurrent, check_window
+from edgenn.nets._causal import (
+    Cell,
+    Changes,
+    Classifier,
+    Conv,
+    Layer,
+    Pool,
+    Pools,
+    Recurrent,
+    check_window,
+)
 
 TASK = "sequence"
 OUTPUTS = ("logits",)
@@ -30,10 +40,11 @@ class Config:
         strides: Readings per output of each convolution; their product is a step.
         hidden: Units of each recurrent layer.
         kernel: Taps of each convolution.
+        changes: Whether the differences between readings are given beside them.
         layers: Recurrent layers.
         cell: "gru" or "lstm".
         pools: What is classified: the "last" state, the "mean" of all.
-        limit: Steps that the mean goes back.
+        limit: Steps that mean and maximum go back.
         dropout: Share of features dropped before the last layer, in training.
     """
 
@@ -41,6 +52,7 @@ class Config:
     strides: tuple[int, ...]
     hidden: int
     kernel: int = 5
+    changes: bool = False
     layers: int = 1
     cell: Cell = "gru"
     pools: tuple[Pool, ...] = ("last", "mean")
@@ -62,14 +74,14 @@ def build(config: Config, spec: NetSpec) -> nn.Module:
         UsageError: The data is not windows, or the strides do not divide them.
     """
     check_window("crnn", spec, prod(config.strides))
-    layers: list[Layer] = []
-    inputs = spec.channels
+    layers: list[Layer] = [Changes(spec.channels)] if config.changes else []
+    inputs = spec.channels * (2 if config.changes else 1)
     for outputs, stride in zip(config.channels, config.strides, strict=True):
         layers.append(Conv(inputs, outputs, config.kernel, stride=stride))
         inputs = outputs
     layers.append(Recurrent(config.cell, inputs, config.hidden, config.layers))
     pools = Pools(config.pools, config.hidden, config.limit)
-    return Classifier(layers, pools, spec.classes, config.dropout)
+    return Classifier([*layers, pools], pools.width, spec.classes, config.dropout)
 
 
 def decode_params(config: Config) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Config:
         cell: "gru" or "lstm".
         stack: Readings per step; must divide the window.
         pools: What is classified: the "last" state, the "mean" of all.
-        limit: Steps that the mean goes back.
+        limit: Steps that mean and maximum go back.
         dropout: Share of features dropped before the last layer, in training.
     """
 
@@ -64,7 +64,7 @@ def build(config: Config, spec: NetSpec) -> nn.Module:
         Recurrent(config.cell, config.embed, config.hidden, config.layers),
     ]
     pools = Pools(config.pools, config.hidden, config.limit)
-    return Classifier(layers, pools, spec.classes, config.dropout)
+    return Classifier([*layers, pools], pools.width, spec.classes, config.dropout)
 
 
 def decode_params(config: Config) -> dict[str, Any]:

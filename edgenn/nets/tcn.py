@@ -31,7 +31,7 @@ class Config:
         kernel: Taps of each convolution.
         stride: Readings per step, taken by the first convolution; must divide the window.
         pools: What is classified: the features of the "last" step, their "mean" or "max".
-        limit: Steps that the mean goes back.
+        limit: Steps that mean and maximum go back.
         dropout: Share of features dropped before the last layer, in training.
     """
 
@@ -72,7 +72,7 @@ def build(config: Config, spec: NetSpec) -> nn.Module:
         for dilation in config.dilations
     ]
     pools = Pools(config.pools, width, config.limit)
-    return Classifier(layers, pools, spec.classes, config.dropout)
+    return Classifier([*layers, pools], pools.width, spec.classes, config.dropout)
 
 
 def decode_params(config: Config) -> dict[str, Any]:

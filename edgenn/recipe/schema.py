@@ -147,7 +147,9 @@ class Augment(Section):
     )
     mosaic: Share = Field(0.0, description="detect: chance to join four pictures into one")
     mixup: Share = Field(
-        0.0, description="detect: chance to lay another picture over it, half transparent"
+        0.0,
+        description="detect: chance to lay another picture over it, half transparent; sequence: "
+        "chance to mix the recordings of a batch, two by two",
     )
     multiscale: tuple[Positive, Positive] = Field(
         (1.0, 1.0),
@@ -159,6 +161,13 @@ class Augment(Section):
     speed: tuple[Positive, Positive] = Field(
         (1.0, 1.0), description="clip and stream: factors on the speed of a clip, low and high"
     )
+    warp: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="clip and stream: largest share by which a clip speeds up and slows down on "
+        "its way",
+    )
     crop: float = Field(
         0.0, ge=0, lt=0.5, description="clip and stream: largest share cut off either end of a clip"
     )
@@ -166,8 +175,8 @@ class Augment(Section):
         0.0,
         ge=0,
         le=180,
-        description="sequence: largest turn of a sensor, degrees; channels must be x, y, z, "
-        "of one or several sensors",
+        description="sequence: largest turn of a sensor, degrees; channels must be x, y, z, or "
+        "x, y, of one or several sensors",
     )
     lose: Share = Field(0.0, description="sequence: share of readings that repeat the last one")
     last_epochs_plain: int = Field(
@@ -226,6 +235,11 @@ class Train(Section):
         lt=1,
         description="sequence: share of a gesture, from its beginning, over which the net need not "
         "know it yet",
+    )
+    ctc: bool = Field(
+        False,
+        description="stream: learn the order of gestures alone, with data.background as the blank; "
+        "events are the spikes of the best path",
     )
     label_smoothing: Share = Field(0.0, description="classify and sequence only")
     class_balance: Share = Field(
@@ -310,6 +324,8 @@ class Recipe(Section):
             raise ValueError(
                 "input.sample stream needs data.background, the class of the pauses, such as none"
             )
+        if self.train.ctc and self.input.sample != "stream":
+            raise ValueError(f"train.ctc needs input.sample stream, not {self.input.sample}")
         windows = self.input.sample == "window"
         if self.task == "sequence" and self.export.form == "window" and not windows:
             raise ValueError(

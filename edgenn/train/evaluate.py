@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenn.bundle.manifest import Decode, Task
+from edgenn.bundle.manifest import Decode, Manifest, Task
 from edgenn.errors import DataError
+from edgenn.train.order import edits, gestures, said
 from edgenn.types import Classification, Detections, Floats, Prediction, Steps
 
 # Average precision needs the whole ranking, not only what a user would be shown.
@@ -25,6 +26,8 @@ METRIC: dict[Task, str] = {
     "classify": "accuracy",
     "sequence": "macro_f1",
 }
+# The same for nets with a CTC loss.
+ORDER = "order_accuracy"
 MAX_DET = 100
 # COCO's sizes of boxes: areas in square pixels of the original frame.
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -51,7 +54,7 @@ class Metrics:
 
     Attributes:
         main: The number that decides, 0..1, more is better.
-        name: What it is: "mAP50-95", "accuracy" or "macro_f1".
+        name: What it is: "mAP50-95", "accuracy", "macro_f1" or "order_accuracy".
         per_class: Average precision (detect), recall (classify) or F1
             (sequence) of each class that occurs in the truth, 0..1.
         extra: Further numbers by name.
@@ -73,7 +76,11 @@ class Metrics:
 
 
 def evaluate(
-    task: Task, predict: Callable[[int], Prediction | Steps], feed: Truths, labels: Sequence[str]
+    task: Task,
+    predict: Callable[[int], Prediction | Steps],
+    feed: Truths,
+    labels: Sequence[str],
+    blank: int = -1,
 ) -> Metrics:
     """Measure a predictor over all samples of a feed.
 
@@ -83,6 +90,8 @@ def evaluate(
             original frame, decoded with `EVAL_CONF`; for sequences those of all steps.
         feed: Knows the truth.
         labels: Class names in the order of the class ids.
+        blank: Of a net trained with a CTC loss: class of the background. What is measured
+            is then the order of the gestures, since nothing told the net when they are.
 
     Raises:
         DataError: There is nothing to measure on.
@@ -92,6 +101,8 @@ def evaluate(
     pairs = [(predict(i), *feed.truth(i)) for i in range(len(feed))]
     if task == "detect":
         return _detection(pairs, labels)
+    if blank >= 0:
+        return _order(pairs, blank)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     for prediction, _, class_ids in pairs:
         if isinstance(prediction, Steps):
@@ -101,6 +112,14 @@ def evaluate(
             assert isinstance(prediction, Classification)
             confusion[int(class_ids[0]), prediction.class_id] += 1
     return from_confusion(confusion, labels, METRIC[task])
+
+
+def blank_of(manifest: Manifest) -> int:
+    """Class of the background of a model that was trained with a CTC loss, else -1."""
+    if "ctc" not in manifest.temporal:
+        return -1
+    name = manifest.temporal["ctc"].get("blank") or manifest.labels[0]
+    return manifest.labels.index(name)
 
 
 def whole_ranking(decode: Decode) -> Decode:
@@ -130,6 +149,21 @@ def from_confusion(confusion: NDArray[np.int64], labels: Sequence[str], name: st
     per_class = {labels[c]: float(each[c]) for c in there}
     main = scores.pop(name)
     return Metrics(main, name, per_class, scores, int(confusion.sum()), confusion)
+
+
+def _order(
+    pairs: Sequence[tuple[Prediction | Steps, Floats, NDArray[np.int64]]], blank: int
+) -> Metrics:
+    """Share of gestures that need no edit to stand in the right order; 0 where all do."""
+    wrong = count = 0
+    for steps, _, class_ids in pairs:
+        assert isinstance(steps, Steps)
+        wanted = gestures(class_ids, blank)
+        wrong += edits(wanted.tolist(), said(steps, blank).tolist())
+        count += len(wanted)
+    if not count:
+        raise DataError("the validation samples hold no gesture; there is nothing to measure on")
+    return Metrics(max(0.0, 1 - wrong / count), ORDER, {}, {"gestures": float(count)}, len(pairs))
 
 
 def _detection(

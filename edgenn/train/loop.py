@@ -24,6 +24,7 @@ from edgenn.train import checkpoint, report, state
 from edgenn.train.checkpoint import BEST, LAST, MODEL
 from edgenn.train.loader import fork_safe_opencv, train_loader
 from edgenn.train.losses import Loss
+from edgenn.train.mixup import mix
 from edgenn.train.multiscale import rescale
 from edgenn.train.optim import rate, set_rate
 from edgenn.train.predict import step_of, to_device
@@ -146,8 +147,12 @@ class _Trainer:
         step = self._progress.epoch * self._steps + self._progress.batch
         set_rate(session.optimizer, rate(self._settings, step, self._total))
         x, target = self._scaled(to_device(x, session.device), target, step)
+        judge, augment = session.loss, session.recipe.augment
+        if session.recipe.task == "sequence" and augment.mixup:
+            rng = np.random.default_rng([session.recipe.seed, step])
+            x, judge = mix(x, judge, augment.mixup, rng)
         outputs = session.net(x)
-        loss: Loss = session.loss(outputs, target, x)
+        loss: Loss = judge(outputs, target, x)
         if session.teacher is not None:
             loss = session.teacher.add(loss, outputs, x)
         total = loss.total.detach()

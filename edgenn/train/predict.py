@@ -47,7 +47,10 @@ class Judge:
         """Metrics, and the predictions that they were computed from."""
         whole = self._recipe.task == "sequence"
         predictions = self._follow(net) if whole else self._predict(net)
-        metrics = evaluate(self._recipe.task, predictions.__getitem__, self._feed, self._labels)
+        recipe, blank = self._recipe, -1
+        if recipe.train.ctc:
+            blank = self._labels.index(recipe.data.background)
+        metrics = evaluate(recipe.task, predictions.__getitem__, self._feed, self._labels, blank)
         return metrics, predictions
 
     def _predict(self, net: nn.Module) -> list[Prediction]:

@@ -48,7 +48,7 @@ def finish(session: Session) -> None:
     metrics, predictions = session.judge(net)
     if metrics.confusion is not None:
         pictures.confusion(metrics.confusion, session.header.labels, folder / "confusion.png")
-    else:
+    elif recipe.task == "detect":
         _draw_detections(session, predictions)
     summary = {
         "name": recipe.name,

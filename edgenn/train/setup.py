@@ -23,8 +23,9 @@ from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Recipe
 from edgenn.train import build, folder, losses, qat, state
 from edgenn.train.checkpoint import Header, Progress
+from edgenn.train.ctc import Ctc
 from edgenn.train.distill import Teacher
-from edgenn.train.evaluate import METRIC
+from edgenn.train.evaluate import METRIC, ORDER
 from edgenn.train.loader import Batches
 from edgenn.train.optim import Average, make_optimizer
 from edgenn.train.predict import Judge
@@ -149,7 +150,7 @@ def prepare(job: Job) -> Session:
         labels=dataset.labels,
         data=str(job.data.resolve()) if job.data else None,
         data_sha256=dataset.sha256,
-        metric=METRIC[recipe.task],
+        metric=ORDER if recipe.train.ctc else METRIC[recipe.task],
     )
     progress = Progress()
     if saved is not None:
@@ -249,6 +250,8 @@ def _loss(recipe: Recipe, dataset: Dataset) -> nn.Module:
     if recipe.task == "detect":
         params = build.decode(recipe).params
         return losses.Detection(params["strides"], params.get("form", "edges"))
+    if settings.ctc:
+        return Ctc(dataset.labels.index(recipe.data.background))
     weights = None
     if settings.class_balance:
         weights = losses.class_weights(_counts(dataset), settings.class_balance)

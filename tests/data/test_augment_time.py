@@ -73,3 +73,15 @@ def test_a_lost_reading_repeats_the_last_one():
     kept = out == values[:, 0]
     assert 0.7 < kept.mean() < 0.9
     assert (out[1:][~kept[1:]] == out[:-1][~kept[1:]]).all()
+
+
+def test_a_path_in_the_plane_is_turned_in_the_plane():
+    path = np.random.default_rng(1).standard_normal((20, 2)).astype(np.float32)
+    turned = disturb(
+        path, Augment(turn=180, **PLAIN), np.ones(2, np.float32), np.random.default_rng(0)
+    )
+    # Lengths, and which way round it goes, stay.
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(path, axis=1), 1e-5)
+    cross = [a[:-1, 0] * a[1:, 1] - a[:-1, 1] * a[1:, 0] for a in (path, turned)]
+    np.testing.assert_allclose(cross[0], cross[1], atol=1e-5)
+    assert not np.allclose(turned, path)
