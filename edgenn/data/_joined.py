@@ -79,6 +79,6 @@ class Joined(Stretches):
             end = start + self._window
             values, ids = values[start:end], ids[start:end]
         if (ids == ids[0]).all():
-            values = stretch_time(values, self._augment, rng)
+            values = stretch_time(values, self._augment, rng, self._rates)
             ids = np.full(len(values), ids[0])
         return values, ids

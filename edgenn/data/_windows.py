@@ -18,6 +18,8 @@ from edgenn.types import Floats
 
 # A window has the class that at least this share of its readings has.
 MAJORITY = 0.8
+# Units of what grows with the speed of a movement.
+_RATES = ("deg/s", "rad/s")
 Ids = NDArray[np.int64]
 
 
@@ -67,6 +69,7 @@ class Stretches:
         self._recordings, self._augment = recordings, recipe.augment
         self._settle, self._seed, self._train = recipe.train.settle, recipe.seed, train
         self._channels = len(spec.channels)
+        self._rates = np.array([unit in _RATES for unit in spec.units or [""] * self._channels])
         step = next((s for s in spec.steps if isinstance(s, Normalize)), None)
         self._step = step or Normalize((0.0,), (1.0,))
         self._std = np.array(step.std if step else [1.0] * self._channels, np.float32)
@@ -178,5 +181,5 @@ class Whole(Stretches):
         return np.zeros((0, 4), np.float32), last_only(length, self._classes[i])
 
     def _drawn(self, i: int, rng: np.random.Generator) -> tuple[Floats, Ids]:
-        values = stretch_time(self._recordings[i].values, self._augment, rng)
+        values = stretch_time(self._recordings[i].values, self._augment, rng, self._rates)
         return values, np.full(len(values), self._classes[i], np.int64)

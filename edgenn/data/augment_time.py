@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from edgenn.recipe.schema import Augment
 from edgenn.types import Floats
@@ -15,13 +16,17 @@ def place_window(start: int, last: int, stride: int, rng: Generator) -> int:
     return int(np.clip(start + shift, 0, last))
 
 
-def stretch_time(values: Floats, augment: Augment, rng: Generator) -> Floats:
+def stretch_time(
+    values: Floats, augment: Augment, rng: Generator, rates: NDArray[np.bool_] | None = None
+) -> Floats:
     """Cut a little off both ends of a clip and change its speed.
 
     Args:
         values: (T, C) float32.
         augment: How much of each.
         rng: Source of randomness.
+        rates: (C,) which channels are speeds, such as those of a gyroscope: what is
+            done faster turns faster.
 
     Returns:
         (T', C) float32.
@@ -44,7 +49,10 @@ def stretch_time(values: Floats, augment: Augment, rng: Generator) -> Floats:
     left = np.minimum(places.astype(int), max(0, len(values) - 2))
     share = (places - left).astype(np.float32)[:, None]
     right = np.minimum(left + 1, len(values) - 1)
-    return np.asarray(values[left] * (1 - share) + values[right] * share, np.float32)
+    stretched = values[left] * (1 - share) + values[right] * share
+    if rates is not None:
+        stretched[:, rates] *= np.gradient(places)[:, None] if len(places) > 1 else 1.0
+    return np.asarray(stretched, np.float32)
 
 
 def disturb(values: Floats, augment: Augment, std: Floats, rng: Generator) -> Floats:

@@ -3,6 +3,8 @@ once, after a reset too, and after a gap in the stream."""
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -153,9 +155,7 @@ def test_predictions_do_not_depend_on_how_the_stream_is_cut(exported):
     given = []
     for cut in cuts:
         edges = np.cumsum([0, *cut])
-        parts = [
-            Samples(values[a:b], times[a:b], "s") for a, b in zip(edges, edges[1:], strict=False)
-        ]
+        parts = [Samples(values[a:b], times[a:b], "s") for a, b in itertools.pairwise(edges)]
         given.append(np.stack([r.prediction.scores for r in Pipeline(parts, model)]))
     assert np.array_equal(given[0], given[1])
     assert np.array_equal(given[0], given[2])
