@@ -74,7 +74,8 @@ class Data(Section):
         None,
         gt=0,
         description="sensor data: readings per second, to which data with timestamps of another "
-        "rate is resampled; clips: frames per second of files that do not say",
+        "rate is resampled; clips: frames per second that the net gets of any video, and that "
+        "files have which do not say",
     )
     points: Literal["time", "features"] = Field(
         "time",
@@ -139,6 +140,11 @@ class Augment(Section):
     """Random changes to training samples; validation samples are never changed."""
 
     flip: Share = Field(0.5, description="pictures: chance of a left-right flip")
+    swap: list[tuple[str, str]] | None = Field(
+        None,
+        description="clips: pairs of labels that change places in a flip, such as left and right; "
+        "may be empty; clips are not flipped without it",
+    )
     scale: tuple[float, float] = Field((0.7, 1.4), description="pictures: zoom, low and high")
     translate: Share = Field(0.1, description="pictures: largest shift, as a share of the side")
     rotate: float = Field(0.0, ge=0, le=180, description="pictures: largest turn, degrees")
