@@ -159,21 +159,16 @@ class Clips:
 
     def _decode(self, i: int) -> _Film:
         clip = self._clips[i]
-        finest = _DETAIL * self._spec.rate if self._train else self._spec.rate
-        chosen = pick(np.arange(clip.frames) / clip.fps, min(finest, clip.fps))
-        placed: list[Image] = []
-        number = 0
-        first = round(clip.start * clip.fps)
-        for image in videos.read(clip.path, first, clip.frames):
-            if number in chosen:
-                placed.append(place(image, self._prepare.placing))
-            number += 1
+        rate = min(_DETAIL * self._spec.rate if self._train else self._spec.rate, clip.fps)
+        chosen = set(pick(np.arange(clip.frames) / clip.fps, rate).tolist())
+        images = videos.read(clip.path, round(clip.start * clip.fps), clip.frames)
+        placed = [place(x, self._prepare.placing) for i, x in enumerate(images) if i in chosen]
         if not placed:
             raise DataError(f"{clip.name}: no frame can be decoded")
         frames = np.stack(placed)
         if (frames[..., :1] == frames).all():
             frames = np.ascontiguousarray(frames[..., :1])
-        return _Film(frames, min(finest, clip.fps))
+        return _Film(frames, rate)
 
 
 def _mirrored(augment: Augment, labels: Sequence[str]) -> NDArray[np.int64] | None:
@@ -214,7 +209,7 @@ def _moved(frames: Image, augment: Augment, rng: Generator) -> Image:
     turn = rng.uniform(-augment.rotate, augment.rotate)
     shift = rng.uniform(-augment.translate, augment.translate, 2) * (width, height)
     middle = ((width - 1) / 2, (height - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(middle, turn, scale)
+    matrix = np.asarray(cv2.getRotationMatrix2D(middle, turn, scale), np.float64)
     matrix[:, 2] += shift
     out = np.empty_like(frames)
     for frame, moved in zip(frames, out, strict=True):

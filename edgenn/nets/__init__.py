@@ -10,11 +10,11 @@ A family is a plug-in with these names:
 - ``decode_params(config) -> dict``: parameters of the decoder that the shape fixes (strides).
 
 ``forward`` takes one float32 tensor, (B, 3, H, W) normalised RGB, (B, T, C)
-normalised readings or (B, T, 3, H, W) frames, and returns a tensor or a tuple of tensors in the order of
-``OUTPUTS``. Nets over time give what they know after each step, (B, T / step, ...),
-and are made of the layers of `edgenn.nets._causal`. The module must export: static
-shapes, no data-dependent control flow. Activations are ReLU or ReLU6, which quantise
-well, unless an option says otherwise.
+normalised readings or (B, T, 3, H, W) frames, and returns a tensor or a tuple of
+tensors in the order of ``OUTPUTS``. Nets over time give what they know after each
+step, (B, T / step, ...), and are made of the layers of `edgenn.nets._causal`. The
+module must export: static shapes, no data-dependent control flow. Activations are
+ReLU or ReLU6, which quantise well, unless an option says otherwise.
 """
 
 from __future__ import annotations

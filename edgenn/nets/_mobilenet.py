@@ -83,6 +83,7 @@ class Backbone(nn.Module):
         stages: Stages,
         width: float = 1.0,
         last: int = 0,
+        *,
         inputs: int = 3,
         kernel: int = 3,
         stride: int = 2,

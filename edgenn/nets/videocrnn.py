@@ -98,9 +98,9 @@ class Frames(Layer):
             config.stages,
             config.width,
             config.last,
-            inputs,
-            config.kernel,
-            config.stride,
+            inputs=inputs,
+            kernel=config.kernel,
+            stride=config.stride,
         )
         stride = self.backbone.strides[-1]
         sides = [-(-side // stride) for side in size]
@@ -138,7 +138,7 @@ class Frames(Layer):
         """What came before each of (B * T, 1, H, W) frames, and the last frame of each clip."""
         if length == 1:  # what converters know, and all that a step needs
             return last, [shade]
-        clips = shade.unflatten(0, (-1, length))
+        clips = shade.reshape(-1, length, *shade.shape[1:])
         before = torch.cat([last[:, None], clips[:, :-1]], 1)
         return before.flatten(0, 1), [clips[:, -1]]
 

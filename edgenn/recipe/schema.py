@@ -312,6 +312,10 @@ class Recipe(Section):
             raise ValueError(
                 f"task {self.task} reads data.format {' or '.join(fits)}, not {self.data.format}"
             )
+        if self.data.format == "clips" and self.input.sample == "stream":
+            raise ValueError("input.sample of data.format clips is clip, not stream")
+        if self.data.format == "clips" and self.export.form == "window":
+            raise ValueError("export.form of data.format clips is stream, not window")
         if self.input.sample == "stream" and not self.data.background:
             raise ValueError(
                 "input.sample stream needs data.background, the class of the pauses, such as none"
