@@ -18,9 +18,8 @@ _ROUNDING = 1e-3
 class Pace:
     """Says of every frame how many of a net's steps are its own.
 
-    A step has the frame that is nearest to it in time. That the next one comes as
-    long after this one as this one after the last is taken for granted: a live
-    source does not tell.
+    A step has the frame that is nearest to it in time. That the next one comes after
+    the shorter of the last two pauses is taken for granted: a live source does not tell.
 
     Args:
         rate: Steps per second.
@@ -34,6 +33,7 @@ class Pace:
     def reset(self) -> None:
         """Begin again with the next frame, as after a gap."""
         self._due = self._last = float("nan")
+        self._pause = float("inf")
 
     def push(self, time: float) -> int:
         """How many steps a frame has: 0 where it is to be left out.
@@ -44,7 +44,8 @@ class Pace:
         if np.isnan(self._last):
             self._last, self._due = time, time + self._step
             return 1
-        reach = time + (time - self._last) / 2 + _ROUNDING
+        pause, self._pause = self._pause, time - self._last
+        reach = time + min(pause, self._pause) / 2 + _ROUNDING
         self._last = time
         steps = 0
         while self._due <= reach:
