@@ -138,13 +138,16 @@ class Clips:
         return pick(np.arange(len(film.frames)) / film.rate, self._spec.rate)
 
     def _some_of(self, film: _Film, rng: Generator) -> NDArray[np.int64]:
-        """Frames with a little cut off both ends, at another speed."""
+        """Frames with a little cut off both ends, at a speed that changes on the way."""
         length = len(film.frames)
         start, end = rng.random(2) * self._augment.crop * length
-        low, high = np.log(self._augment.speed)
-        speed = float(np.exp(rng.uniform(low, high)))
-        places = np.arange(start, length - 0.5 - end, speed * film.rate / self._spec.rate)
-        return np.rint(places).astype(np.int64)
+        speeds = np.exp(rng.uniform(*np.log(self._augment.speed), 2))
+        every = film.rate / self._spec.rate
+        # Enough steps for the lowest speed all along.
+        most = int((length - start - end) / (every * speeds.min())) + 1
+        steps = np.linspace(*speeds, most) * every
+        places = start + np.cumsum(steps) - steps[0]
+        return np.rint(places[places < length - 0.5 - end]).astype(np.int64)
 
     def _ready(self, frames: Image) -> Floats:
         """(T, 3, H, W)."""
@@ -206,11 +209,13 @@ def _moved(frames: Image, augment: Augment, rng: Generator) -> Image:
     """All frames with the same zoom, shift and turn; edges go on where nothing was."""
     height, width = frames.shape[1:3]
     scale = float(np.exp(rng.uniform(*np.log(augment.scale))))
+    wide = float(np.exp(rng.uniform(-augment.stretch, augment.stretch)))
     turn = rng.uniform(-augment.rotate, augment.rotate)
     shift = rng.uniform(-augment.translate, augment.translate, 2) * (width, height)
     middle = ((width - 1) / 2, (height - 1) / 2)
     matrix = np.asarray(cv2.getRotationMatrix2D(middle, turn, scale), np.float64)
-    matrix[:, 2] += shift
+    matrix[:, 2] += shift + (1 - wide) * middle[0] * matrix[:, 0]
+    matrix[:, 0] *= wide
     out = np.empty_like(frames)
     for frame, moved in zip(frames, out, strict=True):
         turned = cv2.warpAffine(

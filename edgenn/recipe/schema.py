@@ -146,6 +146,9 @@ class Augment(Section):
         "may be empty; clips are not flipped without it",
     )
     scale: tuple[float, float] = Field((0.7, 1.4), description="pictures: zoom, low and high")
+    stretch: Share = Field(
+        0.0, description="clips: largest change of the width alone, as a share of it"
+    )
     translate: Share = Field(0.1, description="pictures: largest shift, as a share of the side")
     rotate: float = Field(0.0, ge=0, le=180, description="pictures: largest turn, degrees")
     hsv: tuple[float, float, float] = Field(

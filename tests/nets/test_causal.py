@@ -11,9 +11,7 @@ from edgenn.nets._causal import Pools
 
 # Nets over video have a file of their own.
 FAMILIES = [
-    n
-    for n in plugins.names(nets)
-    if plugins.load(nets, n).TASK == "sequence" and n != "videocrnn"
+    n for n in plugins.names(nets) if plugins.load(nets, n).TASK == "sequence" and n != "videocrnn"
 ]
 POOLS = ("last", "mean", "max")
 EXTRA = [
