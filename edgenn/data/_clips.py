@@ -141,13 +141,14 @@ class Clips:
         """Frames with a little cut off both ends, at a speed that changes on the way."""
         length = len(film.frames)
         start, end = rng.random(2) * self._augment.crop * length
-        speeds = np.exp(rng.uniform(*np.log(self._augment.speed), 2))
+        low, high = np.log(self._augment.speed)
+        first, last = np.exp(rng.uniform(low, high, 2)).tolist()
         every = film.rate / self._spec.rate
         # Enough steps for the lowest speed all along.
-        most = int((length - start - end) / (every * speeds.min())) + 1
-        steps = np.linspace(*speeds, most) * every
+        most = int((length - start - end) / (every * min(first, last))) + 1
+        steps = np.linspace(first, last, most) * every
         places = start + np.cumsum(steps) - steps[0]
-        return np.rint(places[places < length - 0.5 - end]).astype(np.int64)
+        return np.asarray(np.rint(places[places < length - 0.5 - end]), np.int64)
 
     def _ready(self, frames: Image) -> Floats:
         """(T, 3, H, W)."""

@@ -76,71 +76,69 @@ SIZES = {
 }
 
 
-class Frames(Layer):
-    """Every frame on its own, and how it differs from the one before, to features.
+class Video(Layer):
+    """(B, T, 3, H, W) to logits (B, T, classes): what is known after each frame.
 
-    Memory: the mean of the colours of the last frame.
+    Memory: the mean of the colours of the last frame, where the motion path needs it;
+    then that of what follows the picture net.
 
     Args:
         config: Numbers of the size.
         size: Height, width of the frames.
-
-    Attributes:
-        features: Values per frame.
+        classes: Number of labels.
     """
 
-    def __init__(self, config: Config, size: tuple[int, int]) -> None:
+    def __init__(self, config: Config, size: tuple[int, int], classes: int) -> None:
         super().__init__()
         self.grey, self.motion, self.size = config.grey, config.motion, size
-        inputs = (1 if config.grey else 3) + config.motion
         self.backbone = Backbone(
             config.stem,
             config.stages,
             config.width,
             config.last,
-            inputs=inputs,
+            inputs=(1 if config.grey else 3) + config.motion,
             kernel=config.kernel,
             stride=config.stride,
         )
-        stride = self.backbone.strides[-1]
-        sides = [-(-side // stride) for side in size]
-        if min(sides) < config.grid or any(side % config.grid for side in sides):
-            raise UsageError(
-                f"net.options.grid: a grid of {config.grid} does not divide the "
-                f"{sides[0]} x {sides[1]} features of a frame of {size[0]} x {size[1]} pixels; "
-                f"use an input.imgsz of multiples of {stride * config.grid}, or a grid of 1"
-            )
-        self.cell = (sides[0] // config.grid, sides[1] // config.grid)
-        self.features = self.backbone.channels[-1] * config.grid**2
+        self.cell = _cell(config.grid, size, self.backbone.strides[-1])
+        features = self.backbone.channels[-1] * config.grid**2
+        layers = [
+            Each(nn.Linear(features, config.embed), nn.ReLU()),
+            Recurrent(config.cell, config.embed, config.hidden, config.layers),
+        ]
+        pools = Pools(config.pools, config.hidden, config.limit)
+        self.over_time = Classifier(layers, pools, classes, config.dropout)
 
     def memory(self, batch: int) -> Memory:
-        """(B, 1, H, W), where the motion path needs it."""
+        """(B, 1, H, W) of the motion path, and what follows."""
         weight = next(self.backbone.parameters())
-        return [weight.new_zeros(batch, 1, *self.size)] if self.motion else []
+        frame = [weight.new_zeros(batch, 1, *self.size)] if self.motion else []
+        return frame + self.over_time.memory(batch)
 
     def stream(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """(B, T, 3, H, W) to (B, T, features)."""
+        """(B, T, 3, H, W) to (B, T, classes)."""
         batch, length = x.shape[:2]
-        frames = x.flatten(0, 1)
-        if self.grey or self.motion:
-            shade = frames.mean(1, keepdim=True)
-        if self.motion:
-            before, memory = self._before(shade, memory[0], length)
-            shown = [shade if self.grey else frames, shade - before]
-            frames = torch.cat(shown, 1)
-        elif self.grey:
-            frames = shade
-        features = self.backbone(frames)[-1]
-        pooled = functional.avg_pool2d(features, self.cell)
-        return pooled.reshape(batch, length, self.features), memory
+        frames, kept = self._shown(x.flatten(0, 1), memory[: self.motion], length)
+        features = functional.avg_pool2d(self.backbone(frames)[-1], self.cell)
+        logits, rest = self.over_time.stream(
+            features.reshape(batch, length, -1), memory[self.motion :]
+        )
+        return logits, kept + rest
 
-    def _before(self, shade: Tensor, last: Tensor, length: int) -> tuple[Tensor, Memory]:
-        """What came before each of (B * T, 1, H, W) frames, and the last frame of each clip."""
+    def _shown(self, frames: Tensor, memory: Memory, length: int) -> tuple[Tensor, Memory]:
+        """What the picture net sees of (B * T, 3, H, W) frames, and what is remembered of them."""
+        if not self.grey and not self.motion:
+            return frames, []
+        shade = frames.mean(1, keepdim=True)
+        shown = shade if self.grey else frames
+        if not self.motion:
+            return shown, []
+        last = memory[0]
         if length == 1:  # what converters know, and all that a step needs
-            return last, [shade]
+            return torch.cat([shown, shade - last], 1), [shade]
         clips = shade.reshape(-1, length, *shade.shape[1:])
-        before = torch.cat([last[:, None], clips[:, :-1]], 1)
-        return before.flatten(0, 1), [clips[:, -1]]
+        before = torch.cat([last[:, None], clips[:, :-1]], 1).flatten(0, 1)
+        return torch.cat([shown, shade - before], 1), [clips[:, -1]]
 
 
 def build(config: Config, spec: NetSpec) -> nn.Module:
@@ -151,14 +149,19 @@ def build(config: Config, spec: NetSpec) -> nn.Module:
     """
     if spec.size is None:
         raise UsageError("net.family videocrnn takes clips of video; use crnn for sensor windows")
-    frames = Frames(config, spec.size)
-    layers = [
-        frames,
-        Each(nn.Linear(frames.features, config.embed), nn.ReLU()),
-        Recurrent(config.cell, config.embed, config.hidden, config.layers),
-    ]
-    pools = Pools(config.pools, config.hidden, config.limit)
-    return Classifier(layers, pools, spec.classes, config.dropout)
+    return Video(config, spec.size, spec.classes)
+
+
+def _cell(grid: int, size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Rows and columns of features that are averaged into one."""
+    rows, columns = (-(-side // stride) for side in size)
+    if min(rows, columns) < grid or rows % grid or columns % grid:
+        raise UsageError(
+            f"net.options.grid: a grid of {grid} does not divide the {rows} x {columns} features "
+            f"of a frame of {size[0]} x {size[1]} pixels; use an input.imgsz of multiples of "
+            f"{stride * grid}, or a grid of 1"
+        )
+    return rows // grid, columns // grid
 
 
 def decode_params(config: Config) -> dict[str, Any]:
