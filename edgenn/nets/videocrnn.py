@@ -43,6 +43,8 @@ class Config:
         grid: The features of a frame are averaged over so many rows and columns each, so
             that the net knows where things are; 1 averages over all of the frame.
         grey: Look at the mean of the colours alone.
+        limits: Cut normalised values to plus or minus so much, so that small differences near
+            the mean count beside large ones far from it; 0 leaves them as they are.
         motion: Look at the difference to the frame before, too.
         layers: Recurrent layers.
         cell: "gru" or "lstm".
@@ -61,6 +63,7 @@ class Config:
     stride: int = 4
     grid: int = 2
     grey: bool = False
+    limits: float = 0.0
     motion: bool = True
     layers: int = 1
     cell: Cell = "gru"
@@ -70,7 +73,7 @@ class Config:
 
 
 SIZES = {
-    "n": Config(16, ((1, 24, 1, 2), (3, 48, 2, 2)), 64, 96),
+    "n": Config(24, ((1, 32, 1, 2), (3, 48, 2, 2)), 64, 96),
     "s": Config(24, ((1, 32, 1, 2), (3, 64, 3, 2)), 96, 128),
     "m": Config(32, ((1, 48, 1, 2), (4, 96, 4, 2)), 128, 192),
 }
@@ -91,6 +94,7 @@ class Video(Layer):
     def __init__(self, config: Config, size: tuple[int, int], classes: int) -> None:
         super().__init__()
         self.grey, self.motion, self.size = config.grey, config.motion, size
+        self.limits = config.limits
         self.backbone = Backbone(
             config.stem,
             config.stages,
@@ -127,6 +131,8 @@ class Video(Layer):
 
     def _shown(self, frames: Tensor, memory: Memory, length: int) -> tuple[Tensor, Memory]:
         """What the picture net sees of (B * T, 3, H, W) frames, and what is remembered of them."""
+        if self.limits:
+            frames = frames.clamp(-self.limits, self.limits)
         if not self.grey and not self.motion:
             return frames, []
         shade = frames.mean(1, keepdim=True)
