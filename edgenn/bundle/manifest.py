@@ -39,6 +39,7 @@ class ImageInput(Strict):
         name: Tensor name in this manifest.
         size: Height, width in pixels.
         color: Channel order of the tensor.
+        rate: Frames per second that a net over video takes; 0 where every picture stands alone.
         steps: Preprocessing, in order.
     """
 
@@ -46,6 +47,7 @@ class ImageInput(Strict):
     name: str = "image"
     size: tuple[int, int]
     color: Literal["rgb", "bgr"] = "rgb"
+    rate: float = Field(default=0.0, ge=0, le=1000)
     steps: tuple[AnyStep, ...]
 
     @model_validator(mode="after")

@@ -41,6 +41,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
     spec = manifest.input
     if spec.kind == "image":
         takes = f"{spec.size[0]} x {spec.size[1]} {spec.color} picture"
+        takes += f", {spec.rate:g} a second" if spec.rate else ""
     else:
         takes = (
             f"{spec.length} readings at {spec.rate:g} Hz of {', '.join(spec.channels)}, "

@@ -15,7 +15,7 @@ class Sample:
     """One input with its truth.
 
     Attributes:
-        x: float32, (3, H, W) or (T, C), normalised.
+        x: float32, (3, H, W), (T, C) or (T, 3, H, W), normalised.
         class_ids: (N,) int64, one per box; exactly one for classifiers; for sequences (T,),
             what is to be known after each reading, -1 where nothing is asked.
         boxes: (N, 4) float32 x1 y1 x2 y2 in net pixels; (0, 4) for classifiers.

@@ -6,6 +6,7 @@ like every frame on a device; validation samples only do the latter.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgenn.bundle.manifest import ImageInput, WindowInput
 from edgenn.data import Clip, Dataset, Picture, Recording
+from edgenn.data._clips import Clips
 from edgenn.data._joined import Joined
 from edgenn.data._pictures import Pictures
 from edgenn.data._sample import Sample
@@ -35,9 +37,10 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
             readings.
     """
     spec = recipe.input
-    if recipe.task != "sequence":
+    if recipe.task != "sequence" or recipe.data.format == "clips":
         sizing = Letterbox if spec.resize == "letterbox" else Resize
-        return ImageInput(size=spec.size, steps=(sizing(spec.size), Normalize(spec.mean, spec.std)))
+        steps = (sizing(spec.size), Normalize(spec.mean, spec.std))
+        return ImageInput(size=spec.size, rate=_frame_rate(recipe, dataset), steps=steps)
     units, channels = recipe.data.units, dataset.channels
     if units and len(units) != len(channels):
         raise DataError(
@@ -65,6 +68,12 @@ def input_spec(recipe: Recipe, dataset: Dataset) -> ImageInput | WindowInput:
     )
 
 
+def _frame_rate(recipe: Recipe, dataset: Dataset) -> float:
+    """Frames per second of clips: the recipe's, or else the most frequent one of the data."""
+    rates = Counter(round(sample.fps, 3) for sample in dataset.train if isinstance(sample, Clip))
+    return recipe.data.rate or max(rates, key=rates.__getitem__) if rates else 0.0
+
+
 def _background(recipe: Recipe, dataset: Dataset) -> int:
     name = recipe.data.background
     return dataset.labels.index(name) if name in dataset.labels else -1
@@ -82,11 +91,12 @@ class Feed:
     copy decodes for itself, while one that was forked shares them.
 
     Args:
-        samples: Pictures or recordings.
+        samples: Pictures, recordings or clips.
         recipe: For window, stride, seed and augmentation.
         spec: The net's input.
         train: Change the samples at random.
         keep: Decode all pictures now and keep them; not worth it for a few samples.
+        labels: Class names, for what a flip exchanges; needed to train on clips.
 
     Raises:
         DataError: A picture cannot be decoded.
@@ -100,10 +110,16 @@ class Feed:
         train: bool,
         *,
         keep: bool = True,
+        labels: Sequence[str] = (),
     ) -> None:
         self._epoch = 0
-        self._items: Pictures | Stretches
-        if isinstance(spec, ImageInput):
+        self._items: Pictures | Clips | Stretches
+        if isinstance(spec, ImageInput) and spec.rate:
+            clips = [sample for sample in samples if isinstance(sample, Clip)]
+            self._items = Clips(clips, recipe, spec, labels, train=train)
+            if keep:
+                self._items.preload()
+        elif isinstance(spec, ImageInput):
             pictures = [sample for sample in samples if isinstance(sample, Picture)]
             self._items = Pictures(pictures, recipe, spec, train=train)
             if keep:
@@ -127,13 +143,16 @@ class Feed:
         self._epoch = epoch
 
     def raw(self, i: int) -> Image | Floats:
-        """Sample ``i`` as a device would get it: (H, W, 3) uint8 BGR, or (T, C) readings."""
+        """Sample ``i`` as a device would get it: (H, W, 3) uint8 BGR, or (T, C) readings.
+
+        Of a clip (T, H, W, 3), already of the net's size and rate.
+        """
         return self._items.raw(i)
 
     def frame_size(self, i: int) -> tuple[int, int]:
         """Height, width of picture ``i``, without decoding it again where it is kept.
 
-        For a sequence its number of readings and of channels.
+        For a sequence its number of readings, or frames, and of channels.
         """
         return self._items.frame_size(i)
 
@@ -153,9 +172,10 @@ def collate(samples: Sequence[Sample], step: int = 1) -> tuple[Floats, Any]:
     Returns:
         (B, ...) float32, and (B,) int64 class ids; for detectors a list of
         (boxes, class_ids) per sample instead. Sequences are (B, T, C) with (B, T)
-        class ids, shorter ones with zeros and -1 at their end.
+        class ids, shorter ones with zeros and -1 at their end; clips (B, T, 3, H, W),
+        where the last frame goes on.
     """
-    if samples[0].x.ndim == 2:
+    if samples[0].x.ndim in (2, 4):
         return _joined(samples, step)
     x = np.stack([sample.x for sample in samples])
     if all(len(s.class_ids) == 1 and not len(s.boxes) for s in samples):
@@ -165,10 +185,12 @@ def collate(samples: Sequence[Sample], step: int = 1) -> tuple[Floats, Any]:
 
 def _joined(samples: Sequence[Sample], step: int) -> tuple[Floats, NDArray[np.int64]]:
     lengths = [len(sample.x) // step * step for sample in samples]
-    x = np.zeros((len(samples), max(lengths), samples[0].x.shape[1]), np.float32)
+    x = np.zeros((len(samples), max(lengths), *samples[0].x.shape[1:]), np.float32)
     class_ids = np.full(x.shape[:2], -1, np.int64)
     for row, (sample, length) in enumerate(zip(samples, lengths, strict=True)):
         x[row, :length] = sample.x[len(sample.x) - length :]
+        if x.ndim == 5:  # normalisations of a picture net should not see black frames
+            x[row, length:] = sample.x[-1]
         class_ids[row, :length] = sample.class_ids[len(sample.x) - length :]
     return x, class_ids
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,31 @@ def frame(path: Path, number: int) -> Image:
     if not ok:
         raise DataError(f"{path}: frame {number} cannot be decoded")
     return np.asarray(image, np.uint8)
+
+
+def read(path: Path, first: int, count: int) -> Iterator[Image]:
+    """Decode frames one after the other, (H, W, 3) uint8 BGR.
+
+    Ends early where the file does: containers promise a frame too many now and then.
+
+    Args:
+        path: The video file.
+        first: Number of the first frame.
+        count: How many.
+    """
+    capture = cv2.VideoCapture(str(path))
+    try:
+        # Seeking lands on the wrong frame in some containers.
+        for _ in range(first):
+            if not capture.grab():
+                return
+        for _ in range(count):
+            ok, image = capture.read()
+            if not ok:
+                return
+            yield np.asarray(image, np.uint8)
+    finally:
+        capture.release()
 
 
 def _facts(path: Path) -> Facts:

@@ -92,6 +92,8 @@ def samples_of(
         window = spec.span or spec.length
         stride = spec.stride if window == spec.length else max(1, window // 4)
         sizes = {"input": {"sample": spec.sample, "window": window, "stride": stride}}
+    elif spec.rate:
+        settings |= {"rate": spec.rate}
     document = {"name": "eval", "task": manifest.task, "data": settings, "net": {"family": "any"}}
     try:
         recipe = Recipe.model_validate(document | sizes)
@@ -99,6 +101,8 @@ def samples_of(
         raise DataError(f"{data}: {error.errors()[0]['msg']}; name it with --format") from error
     raw = read_good(recipe, data, progress)
     samples: Sequence[Any] = raw.recordings if spec.kind == "window" else raw.pictures
+    if spec.kind == "image" and spec.rate:
+        samples = raw.clips
     marked = [sample for sample in samples if sample.split == "val"]
     if marked and len(marked) < len(samples):
         _log.info("%d of %d samples: those for validation", len(marked), len(samples))

@@ -31,6 +31,8 @@ class Form:
         """Inputs for a converter: ``first``, cut to the input's length, and empty memories."""
         if isinstance(self.input, WindowInput):
             first = first[:, : self.input.length]
+        elif self.input.rate:
+            first = first[:, 0]
         memories = (np.full(s.shape, s.initial, np.float32) for s in self.state)
         return (np.ascontiguousarray(first), *memories)
 
@@ -61,6 +63,19 @@ class NextStep(nn.Module):
         return (logits[:, -1], *kept)
 
 
+class NextFrame(nn.Module):
+    """A net over video that takes one frame and its memory, and gives the next memory too."""
+
+    def __init__(self, net: Layer) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, frame: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+        """(1, 3, H, W) and the memory to logits (1, classes) and the memory."""
+        logits, kept = self.net.stream(frame[:, None], list(memory))
+        return (logits[:, -1], *kept)
+
+
 def form(net: nn.Module, spec: ImageInput | WindowInput, recipe: Recipe) -> Form:
     """Bring a trained net into the form that the recipe asks for.
 
@@ -69,7 +84,7 @@ def form(net: nn.Module, spec: ImageInput | WindowInput, recipe: Recipe) -> Form
         spec: What it was trained on.
         recipe: Says which form.
     """
-    if not isinstance(spec, WindowInput):
+    if not spec.rate:
         return Form(net, spec)
     if recipe.export.form == "window":
         return Form(LastStep(net).eval(), spec)
@@ -78,6 +93,8 @@ def form(net: nn.Module, spec: ImageInput | WindowInput, recipe: Recipe) -> Form
         State(input=f"state_{i}", output=f"next_{i}", shape=tuple(tensor.shape))
         for i, tensor in enumerate(net.memory(1))
     )
+    if not isinstance(spec, WindowInput):
+        return Form(NextFrame(net).eval(), spec, state)
     known = {"sample": recipe.input.sample, "span": recipe.input.window}
     stepwise = spec.model_copy(update={"length": net.step, "stride": net.step, **known})
     return Form(NextStep(net).eval(), stepwise, state)

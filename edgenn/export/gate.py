@@ -116,13 +116,13 @@ def score(
 
 
 def look(model: Model, raw: Image | Floats, times: list[float]) -> Prediction | Steps:
-    """What a model says of a picture or of a recording; adds milliseconds of inference."""
-    if model.manifest.input.kind == "image":
+    """What a model says of a picture, recording or clip; adds milliseconds of inference."""
+    if not model.manifest.input.rate:
         prediction = model.predict(raw)
         times.append(model.latency_ms["inference"])
         return prediction
     ends, scores = [], []
-    for end, prediction in model.follow(np.asarray(raw, np.float32)):
+    for end, prediction in model.follow(raw):
         assert isinstance(prediction, Classification)
         ends.append(end)
         scores.append(prediction.scores)

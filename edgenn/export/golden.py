@@ -12,6 +12,8 @@ from edgenn.bundle.manifest import ImageInput, Tolerance, Variant, WindowInput
 from edgenn.data import Dataset, Recording
 from edgenn.data.feed import Feed
 from edgenn.errors import DataError
+from edgenn.export import clips
+from edgenn.export.patterns import pattern
 from edgenn.ops.preprocess import place
 from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Recipe
@@ -42,12 +44,15 @@ def choose(
 
     Returns:
         Pictures (H, W, 3) uint8 BGR, no larger than one and a half times the
-        net's input, or windows (T, C) float32.
+        net's input, windows (T, C) float32, or the first frames of clips
+        (T, H, W, 3) uint8 BGR.
 
     Raises:
         DataError: The source is missing or holds too few samples.
     """
     golden = recipe.export.golden
+    if isinstance(spec, ImageInput) and spec.rate:
+        return clips.choose(recipe, spec, feed)
     wanted = golden.count * (_POOL if recipe.task == "detect" else 1)
     if golden.source == "val":
         picks = np.linspace(0, len(feed) - 1, min(wanted, len(feed))).round().astype(int)
@@ -76,7 +81,9 @@ def compute(
     samples = []
     for raw in raws:
         placed = None
-        if isinstance(spec, ImageInput):
+        if isinstance(spec, ImageInput) and spec.rate:
+            placed = np.asarray(raw, np.uint8)
+        elif isinstance(spec, ImageInput):
             step = spec.steps[0]
             assert step.op != "normalize"
             placed = place(np.asarray(raw, np.uint8), step)
@@ -117,16 +124,7 @@ def _synthetic(
     """Smooth random patterns: no one's photo, yet with edges and tones of all sizes."""
     rng = np.random.default_rng(seed)
     if isinstance(spec, ImageInput):
-        height, width = spec.size
-        pictures: list[Image | Floats] = []
-        for _ in range(count):
-            layers = [
-                cv2.resize(rng.random((n, n, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
-                for n in (3, 7, 17, 41)
-            ]
-            mixed = np.average(layers, axis=0, weights=(4, 3, 2, 1))
-            pictures.append(np.asarray((mixed * 255).clip(0, 255), np.uint8))
-        return pictures
+        return [pattern(spec.size, rng) for _ in range(count)]
     readings = np.concatenate([r.values for r in dataset.train if isinstance(r, Recording)])
     mean, std = readings.mean(0), readings.std(0)
     time = np.arange(spec.length)[:, None] / spec.rate

@@ -41,19 +41,19 @@ class Reference:
         )
 
     def prepare(self, raw: Image | Floats) -> Floats:
-        """The net's (1, ...) input of a picture or recording, valid until the next call."""
+        """The net's (1, ...) input of a picture, recording or clip, valid until the next call."""
         return self._prepare(raw)[0]
 
     def outputs(self, raw: Image | Floats) -> dict[str, Floats]:
         """Raw outputs by name, as the files should give them; (S, ...) for S steps."""
         values = self._infer(self.prepare(raw))
-        if self._spec.kind == "window":
+        if self._spec.rate:
             values = {n: v[0, -1:] if self._last else v[0] for n, v in values.items()}
         return {name: value.copy() for name, value in values.items()}
 
     def predict(self, raw: Image | Floats) -> Prediction | Steps:
-        """Look at one picture or recording."""
-        if self._spec.kind == "window":
+        """Look at one picture, recording or clip."""
+        if self._spec.rate:
             logits = self.outputs(raw)["logits"]
             ends = step_ends(len(raw), len(raw) if self._last else step_of(self._net))
             return Steps(ends, softmax(logits), self._labels)
@@ -67,6 +67,9 @@ class Reference:
         return {n: v.float().cpu().numpy() for n, v in zip(self._names, values, strict=True)}
 
     def _prepare(self, raw: Image | Floats) -> tuple[Floats, Geometry | None]:
+        if self._images is not None and self._spec.rate:
+            frames = [self._images(np.asarray(frame, np.uint8))[0].copy() for frame in raw]
+            return np.stack(frames, 1), None
         if self._images is not None:
             return self._images(np.asarray(raw, np.uint8))
         values = np.asarray(raw, np.float32)

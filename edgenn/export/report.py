@@ -121,7 +121,8 @@ def _per_class(reference: Metrics, scores: list[Score]) -> list[list[Any]]:
 def _input(manifest: Manifest) -> str:
     spec = manifest.input
     if isinstance(spec, ImageInput):
-        return f"{spec.size[0]} x {spec.size[1]} {spec.color.upper()} picture"
+        picture = f"{spec.size[0]} x {spec.size[1]} {spec.color.upper()} picture"
+        return f"{picture}, {spec.rate:g} a second" if spec.rate else picture
     seconds = spec.length / spec.rate
     return (
         f"{spec.length} readings ({seconds:.2f} s at {spec.rate:g} Hz) of "
@@ -161,8 +162,10 @@ def _pictures(manifest: Manifest, samples: list[GoldenSample]) -> list[dict[str,
     assert step.op != "normalize"
     pictures = []
     for sample in samples:
-        raw = np.asarray(sample.raw, np.uint8)
-        prediction = decode(sample.outputs, geometry(raw.shape, step))
+        raw, outputs = np.asarray(sample.raw, np.uint8), sample.outputs
+        if spec.rate:  # how the clip ends
+            raw, outputs = raw[-1], {name: rows[-1:] for name, rows in outputs.items()}
+        prediction = decode(outputs, geometry(raw.shape, step))
         pictures.append({"data": _jpeg(draw(raw, prediction)), "caption": _caption(prediction)})
     return pictures
 

@@ -59,10 +59,12 @@ def recordings_of(
     """The streams to run: recordings as they are, or joined to one per group.
 
     Raises:
-        UsageError: The model takes no recordings.
+        UsageError: The model takes no recordings, or video, which cannot be joined.
     """
     if manifest.task != "sequence":
         raise UsageError(f"streams are for sequence models; {manifest.name} is for {manifest.task}")
+    if join and manifest.input.kind == "image":
+        raise UsageError(f"--join is for sensor readings; {manifest.name} takes video")
     recordings = [sample for sample in samples if isinstance(sample, Recording)]
     if not join:
         return recordings

@@ -101,7 +101,7 @@ def streams_to_tune(
     """The recordings to tune on.
 
     Raises:
-        UsageError: The model is none for sequences, or decodes by CTC.
+        UsageError: The model is none for sequences, takes video, or decodes by CTC.
         DataError: There are none, or no gesture in them has an end.
     """
     refuse_other_models(manifest)
@@ -120,10 +120,12 @@ def refuse_other_models(manifest: Manifest) -> None:
     """Refuse models that the stage is of no use for.
 
     Raises:
-        UsageError: The model is none for sequences, or decodes by CTC.
+        UsageError: The model is none for sequences, takes video, or decodes by CTC.
     """
     if manifest.task != "sequence":
         raise UsageError(f"tune is for sequence models; {manifest.name} is a {manifest.task} model")
+    if manifest.input.kind == "image":
+        raise UsageError(f"tune is for models of sensor readings; {manifest.name} takes video")
     if "ctc" in manifest.temporal:
         raise UsageError(f"{manifest.name} finds events by ctc, which has nothing to tune")
 

@@ -9,12 +9,12 @@ A family is a plug-in with these names:
 - ``build(config, spec: NetSpec) -> torch.nn.Module``: component building; shapes live there.
 - ``decode_params(config) -> dict``: parameters of the decoder that the shape fixes (strides).
 
-``forward`` takes one float32 tensor, (B, 3, H, W) normalised RGB or (B, T, C)
-normalised readings, and returns a tensor or a tuple of tensors in the order of
-``OUTPUTS``. Nets over time give what they know after each step, (B, T / step, ...),
-and are made of the layers of `edgenn.nets._causal`. The module must export: static
-shapes, no data-dependent control flow. Activations are ReLU or ReLU6, which quantise
-well, unless an option says otherwise.
+``forward`` takes one float32 tensor, (B, 3, H, W) normalised RGB, (B, T, C)
+normalised readings or (B, T, 3, H, W) frames, and returns a tensor or a tuple of
+tensors in the order of ``OUTPUTS``. Nets over time give what they know after each
+step, (B, T / step, ...), and are made of the layers of `edgenn.nets._causal`. The
+module must export: static shapes, no data-dependent control flow. Activations are
+ReLU or ReLU6, which quantise well, unless an option says otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class NetSpec:
 
     Attributes:
         classes: Number of labels.
-        size: Height, width of pictures; None for sequences.
+        size: Height, width of pictures and frames; None for sensor windows.
         window: Readings per window; 0 for pictures.
         channels: Values per reading; 3 for pictures.
     """

@@ -346,7 +346,9 @@ def check_window(family: str, spec: NetSpec, step: int) -> None:
         UsageError: Says what fits.
     """
     if not spec.window:
-        raise UsageError(f"net.family {family} takes sensor windows; use dscnn for pictures")
+        raise UsageError(
+            f"net.family {family} takes sensor windows; use dscnn for pictures, videocrnn for video"
+        )
     if step < 1 or spec.window % step:
         fits = [k for k in range(1, 17) if spec.window % k == 0]
         raise UsageError(

@@ -64,28 +64,41 @@ class Backbone(nn.Module):
     """Stem and stages; gives the last features of every stride.
 
     Args:
-        stem: Channels of the first convolution, which has stride 2.
+        stem: Channels of the first convolution.
         stages: What follows it; leave some out at the end to cut the net short.
         width: Factor on all channels, rounded to multiples of 8.
         last: Channels of a closing 1x1 convolution; 0 leaves it out.
+        inputs: Channels of the pictures.
+        kernel: Side of the first convolution's kernel.
+        stride: Of the first convolution.
 
     Attributes:
         strides: Input pixels per feature, of each output.
         channels: Channels of each output.
     """
 
-    def __init__(self, stem: int, stages: Stages, width: float = 1.0, last: int = 0) -> None:
+    def __init__(
+        self,
+        stem: int,
+        stages: Stages,
+        width: float = 1.0,
+        last: int = 0,
+        *,
+        inputs: int = 3,
+        kernel: int = 3,
+        stride: int = 2,
+    ) -> None:
         super().__init__()
         channels = _scaled(stem, width)
-        layers: list[nn.Module] = [conv_bn(3, channels, 3, 2)]
-        found = {2: (0, channels)}
-        total = 2
+        layers: list[nn.Module] = [conv_bn(inputs, channels, kernel, stride)]
+        found = {stride: (0, channels)}
+        total = stride
         for expand, wanted, repeats, first in stages:
             outputs = _scaled(wanted, width)
             for i in range(repeats):
-                stride = first if i == 0 else 1
-                layers.append(InvertedResidual(channels, outputs, stride, expand))
-                channels, total = outputs, total * stride
+                step = first if i == 0 else 1
+                layers.append(InvertedResidual(channels, outputs, step, expand))
+                channels, total = outputs, total * step
                 found[total] = (len(layers) - 1, channels)
         if last:
             layers.append(conv_bn(channels, last))
@@ -97,7 +110,7 @@ class Backbone(nn.Module):
         init_convs(self)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) to one (B, C, H / stride, W / stride) per entry of ``strides``."""
+        """(B, inputs, H, W) to one (B, C, H / stride, W / stride) per entry of ``strides``."""
         taken = []
         for i, layer in enumerate(self.features):
             x = layer(x)

@@ -74,7 +74,8 @@ class Data(Section):
         None,
         gt=0,
         description="sensor data: readings per second, to which data with timestamps of another "
-        "rate is resampled; clips: frames per second of files that do not say",
+        "rate is resampled; clips: frames per second that the net gets of any video, and that "
+        "files have which do not say",
     )
     points: Literal["time", "features"] = Field(
         "time",
@@ -139,7 +140,15 @@ class Augment(Section):
     """Random changes to training samples; validation samples are never changed."""
 
     flip: Share = Field(0.5, description="pictures: chance of a left-right flip")
+    swap: list[tuple[str, str]] | None = Field(
+        None,
+        description="clips: pairs of labels that change places in a flip, such as left and right; "
+        "may be empty; clips are not flipped without it",
+    )
     scale: tuple[float, float] = Field((0.7, 1.4), description="pictures: zoom, low and high")
+    stretch: Share = Field(
+        0.0, description="clips: largest change of the width alone, as a share of it"
+    )
     translate: Share = Field(0.1, description="pictures: largest shift, as a share of the side")
     rotate: float = Field(0.0, ge=0, le=180, description="pictures: largest turn, degrees")
     hsv: tuple[float, float, float] = Field(
@@ -320,6 +329,10 @@ class Recipe(Section):
             raise ValueError(
                 f"task {self.task} reads data.format {' or '.join(fits)}, not {self.data.format}"
             )
+        if self.data.format == "clips" and self.input.sample == "stream":
+            raise ValueError("input.sample of data.format clips is clip, not stream")
+        if self.data.format == "clips" and self.export.form == "window":
+            raise ValueError("export.form of data.format clips is stream, not window")
         if self.input.sample == "stream" and not self.data.background:
             raise ValueError(
                 "input.sample stream needs data.background, the class of the pauses, such as none"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,8 +37,10 @@ class GoldenSample:
     """One input with what the trained network made of it.
 
     Attributes:
-        raw: (H, W, 3) uint8 BGR picture, or (T, C) float32 readings.
-        placed: The picture after the size step, (h, w, 3) uint8 BGR; None for readings.
+        raw: (H, W, 3) uint8 BGR picture, (T, C) float32 readings, or the frames of a clip
+            after the size step.
+        placed: The picture after the size step, (h, w, 3) uint8 BGR, or (T, h, w, 3)
+            frames of a clip; None for readings.
         outputs: Raw outputs of the trained network, by name: (1, ...), or (S, ...) for
             the S steps of a recording.
     """
@@ -75,6 +77,8 @@ def pack(samples: Sequence[GoldenSample]) -> bytes:
     for i, sample in enumerate(samples):
         if sample.placed is None:
             arrays[f"raw_{i}"] = sample.raw
+        elif sample.placed.ndim == 4:  # frames, one below the other
+            arrays[f"placed_{i}"] = _png(sample.placed.reshape(-1, *sample.placed.shape[2:]))
         else:
             arrays[f"raw_{i}"] = _png(np.asarray(sample.raw, np.uint8))
             arrays[f"placed_{i}"] = _png(sample.placed)
@@ -234,6 +238,10 @@ def _replay(model: Model, sample: GoldenSample) -> tuple[list[Pair], float]:
     """What is wanted and what comes, for every step, and the difference of the picture."""
     if sample.placed is None:
         return _steps(model, np.asarray(sample.raw, np.float32), sample.outputs), 0.0
+    if sample.placed.ndim == 4:
+        model.reset()
+        tensors = map(model.finish_image, sample.placed)
+        return _pairs(model, tensors, len(sample.placed), sample.outputs), 0.0
     # Raw outputs are judged on the stored picture, so that a grey level of difference in resizing
     # is not mistaken for a fault of the engine; resizing is judged on its own.
     spec = model.manifest.input
@@ -251,11 +259,18 @@ def _steps(model: Model, values: Floats, expected: Mapping[str, Floats]) -> list
     assert spec.kind == "window"
     model.reset()
     starts = range(len(values) % spec.length, len(values), spec.length)
-    if any(len(rows) != len(starts) for rows in expected.values()):
+    tensors = (model.preprocess(values[start : start + spec.length])[0] for start in starts)
+    return _pairs(model, tensors, len(starts), expected)
+
+
+def _pairs(
+    model: Model, tensors: Iterable[Floats], count: int, expected: Mapping[str, Floats]
+) -> list[Pair]:
+    """What is wanted of each of ``count`` inputs, and what comes."""
+    if any(len(rows) != count for rows in expected.values()):
         raise ModelError("the golden outputs are not those of the golden recordings")
     pairs: list[Pair] = []
-    for i, start in enumerate(starts):
-        tensor, _ = model.preprocess(values[start : start + spec.length])
+    for i, tensor in enumerate(tensors):
         got = {name: value.copy() for name, value in model.infer(tensor).items()}
         pairs.append(({name: rows[i : i + 1] for name, rows in expected.items()}, got))
     return pairs
@@ -263,7 +278,7 @@ def _steps(model: Model, values: Floats, expected: Mapping[str, Floats]) -> list
 
 def _geometry(model: Model, sample: GoldenSample) -> Geometry | None:
     spec = model.manifest.input
-    if spec.kind != "image":
+    if spec.kind != "image" or spec.rate:
         return None
     step = spec.steps[0]
     assert step.op != "normalize"
@@ -272,6 +287,9 @@ def _geometry(model: Model, sample: GoldenSample) -> Geometry | None:
 
 def _sample(arrays: Mapping[str, np.ndarray], i: int, manifest: Manifest) -> GoldenSample:
     outputs = {name: arrays[f"out_{i}_{name}"].astype(np.float32) for name in manifest.outputs}
+    if manifest.input.kind == "image" and manifest.input.rate:
+        frames = _picture(arrays[f"placed_{i}"]).reshape(-1, *manifest.input.size, 3)
+        return GoldenSample(frames, frames, outputs)
     if manifest.input.kind == "image":
         return GoldenSample(_picture(arrays[f"raw_{i}"]), _picture(arrays[f"placed_{i}"]), outputs)
     return GoldenSample(arrays[f"raw_{i}"].astype(np.float32), None, outputs)

@@ -84,25 +84,30 @@ class Model:
             for state in self.manifest.state
         }
 
-    def follow(self, values: Floats) -> Iterator[tuple[int, Prediction]]:
+    def follow(self, values: Floats | Image) -> Iterator[tuple[int, Prediction]]:
         """Look at a recording from its beginning.
 
         Resets the model. Steps, or windows, end with the recording: readings at its
         beginning that do not fill one are left out.
 
         Args:
-            values: (T, C) float32 readings.
+            values: (T, C) float32 readings, or (T, H, W, 3) uint8 BGR frames, as many a
+                second as the model takes.
 
         Yields:
-            Number of the last reading of each step, and the prediction there.
+            Number of the last reading or frame of each step, and the prediction there.
 
         Raises:
-            ModelError: The model takes no readings, or others.
+            ModelError: The model takes single pictures, or other readings.
         """
         spec = self.manifest.input
-        if spec.kind != "window":
-            raise ModelError(f"{self.manifest.name} does not take sensor readings")
+        if not spec.rate:
+            raise ModelError(f"{self.manifest.name} takes single pictures, not recordings")
         self.reset()
+        if spec.kind == "image":
+            for number, frame in enumerate(values):
+                yield number, self.predict(frame)
+            return
         for end in step_ends(len(values), spec.stride):
             if end + 1 >= spec.length:
                 yield int(end), self.predict(values[end + 1 - spec.length : end + 1])

@@ -13,6 +13,7 @@ from edgenn import plugins
 from edgenn.errors import UsageError
 from edgenn.ops.window import Windower
 from edgenn.runtime import temporal
+from edgenn.runtime.filming import Filming
 from edgenn.runtime.health import Health, Summary
 from edgenn.runtime.intake import Intake
 from edgenn.runtime.model import Model, load
@@ -68,6 +69,10 @@ class Pipeline:
         if spec.kind == "window":
             self._windower = Windower(spec.length, spec.stride, len(spec.channels))
             self._intake = Intake(spec, self.health)
+        self._filming: Filming | None = None
+        if spec.kind == "image" and spec.rate:
+            self._filming = Filming(spec.rate, self.health)
+        self._steps = 1  # of the model, that the current item is for
         self._cut_off: tuple[Event, ...] = ()
         if isinstance(source, str | int | Path):
             source = open_for(self.model, source)
@@ -159,9 +164,18 @@ class Pipeline:
                 f"{self.model.manifest.name} takes {takes}, but {item.source} delivers {gives}"
             )
         if isinstance(item, Frame):
-            yield item
+            yield from self._frames(item)
             return
         yield from self._windows(self._intake.push(item))
+
+    def _frames(self, frame: Frame) -> Iterator[Frame]:
+        """The frame, unless a model over video is to leave it out."""
+        if self._filming is not None:
+            cut, self._steps = self._filming.push(frame)
+            if cut:
+                self._cut_off = self._reset()
+        if self._steps:
+            yield frame
 
     def _windows(self, parts: Iterator[tuple[bool, Samples]]) -> Iterator[Window]:
         """Windows of readings; none spans a place where the stream was cut."""
@@ -175,6 +189,8 @@ class Pipeline:
     def _look(self, item: Frame | Window, waited: float) -> Result:
         start = perf_counter()
         prediction = self.model.predict(item)
+        for _ in range(self._steps - 1):
+            prediction = self.model.predict(item)
         events, self._cut_off = self._cut_off, ()
         for stage in self._stages:
             prediction, ended = stage.update(item, prediction)

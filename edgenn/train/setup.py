@@ -133,7 +133,8 @@ def prepare(job: Job) -> Session:
     dataset = load_dataset(recipe, job.data)
     spec = input_spec(recipe, dataset)
     feeds = [
-        Feed(s, recipe, spec, train=t) for s, t in ((dataset.train, True), (dataset.val, False))
+        Feed(s, recipe, spec, train=t, labels=dataset.labels)
+        for s, t in ((dataset.train, True), (dataset.val, False))
     ]
     if not len(feeds[1]):
         raise DataError("there are no validation samples; set data.split.val, or add data")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgenn.bundle.manifest import ImageInput, WindowInput
+from edgenn.nets._causal import Layer
 from edgenn.nets._mobilenet import Backbone
 
 
@@ -32,7 +33,10 @@ class Summary:
 def summarize(net: nn.Module, spec: ImageInput | WindowInput) -> Summary:
     """Measure a network on an empty input."""
     parameters = sum(p.numel() for p in net.parameters())
-    return Summary(parameters, macs(net, example(spec)), _sees(net, spec))
+    x = example(spec)
+    if isinstance(net, Layer) and spec.kind == "image":
+        x = x[:, None]  # one frame of video
+    return Summary(parameters, macs(net, x), _sees(net, spec))
 
 
 def example(spec: ImageInput | WindowInput) -> Tensor:

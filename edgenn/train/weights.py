@@ -44,6 +44,8 @@ def load_weights(net: nn.Module, path: Path) -> Loaded:
         path: A checkpoint of any earlier run (.safetensors), or a state
             dictionary of torch (.pth, .pt) with the keys of the network or of its
             backbone (``features.N...``). The latter is read without running any code of it.
+            Where the network's first convolution takes more than the three colours, the
+            weights of the rest begin at zero.
 
     Raises:
         ModelError: Missing, unreadable, or nothing of it fits.
@@ -56,6 +58,7 @@ def load_weights(net: nn.Module, path: Path) -> Loaded:
         given = _state_dict(path)
         if not own.keys() & given.keys():
             given = checkpoint.prefixed("backbone.", given)
+    given = {n: _widened(t, own[n]) if n in own else t for n, t in given.items()}
     fitting = {n: t for n, t in given.items() if n in own and own[n].shape == t.shape}
     if not any(t.ndim > 1 for t in fitting.values()):
         raise ModelError(
@@ -65,6 +68,14 @@ def load_weights(net: nn.Module, path: Path) -> Loaded:
     net.load_state_dict(fitting, strict=False)
     other = tuple(n for n in given if n in own and n not in fitting)
     return Loaded(frozenset(fitting), other, len(given))
+
+
+def _widened(given: Tensor, own: Tensor) -> Tensor:
+    """Weights of a first convolution for as many inputs as ``own`` has, colours first."""
+    if given.ndim != 4 or own.ndim != 4 or given.shape[1] != 3 or own.shape[1] <= 3:
+        return given
+    rest = own.shape[1] - 3
+    return torch.cat([given, given.new_zeros(given.shape[0], rest, *given.shape[2:])], 1)
 
 
 def freeze(net: nn.Module, parts: Sequence[str]) -> frozenset[str]:

@@ -9,7 +9,10 @@ from edgenn import nets, plugins
 from edgenn.nets import NetSpec, crnn, rnn, tcn
 from edgenn.nets._causal import Pools
 
-FAMILIES = [n for n in plugins.names(nets) if plugins.load(nets, n).TASK == "sequence"]
+# Nets over video have a file of their own.
+FAMILIES = [
+    n for n in plugins.names(nets) if plugins.load(nets, n).TASK == "sequence" and n != "videocrnn"
+]
 POOLS = ("last", "mean", "max")
 EXTRA = [
     (rnn, rnn.Config(8, 8, cell="lstm", layers=2, pools=POOLS, limit=5)),

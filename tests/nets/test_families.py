@@ -22,7 +22,10 @@ LABELS = ("a", "b", "c")
 def make(family, size):
     module = plugins.load(nets, family)
     torch.manual_seed(0)
-    if module.TASK == "sequence":
+    if family == "videocrnn":
+        spec = NetSpec(len(LABELS), size=(64, 96))
+        x = torch.randn(2, 5, 3, 64, 96)
+    elif module.TASK == "sequence":
         spec = NetSpec(len(LABELS), window=64, channels=6)
         x = torch.randn(2, 64, 6)
     else:

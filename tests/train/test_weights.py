@@ -7,7 +7,7 @@ import torch
 
 from edgenn.bundle.manifest import ImageInput
 from edgenn.errors import ModelError, RecipeError
-from edgenn.nets import NetSpec
+from edgenn.nets import NetSpec, dscnn
 from edgenn.ops.preprocess import Letterbox, Normalize
 from edgenn.recipe.schema import Net, Recipe
 from edgenn.train import checkpoint
@@ -182,3 +182,19 @@ def test_part_that_is_not_there_cannot_be_frozen():
         freeze(net_of(3), ["back"])
     with pytest.raises(RecipeError, match="nothing is left to learn"):
         freeze(net_of(3), ["backbone", "head"])
+
+
+def test_a_video_net_starts_from_a_picture_backbone(saved):
+    path, classifier = saved
+    like = {"kernel": 3, "stride": 2, "stem": 16, "stages": dscnn.SIZES["n"].stages}
+    for motion in (True, False):
+        options = {**like, "motion": motion}
+        net = build_net(
+            Net(family="videocrnn", size="n", options=options), NetSpec(5, size=(64, 64))
+        ).eval()
+        loaded = load_weights(net, path)
+        assert {n for n in classifier.state_dict() if n.startswith("backbone.")} == loaded.names
+        # The difference to the frame before weighs nothing yet.
+        x = torch.randn(2, 3, 64, 64)
+        shown = torch.cat([x, torch.randn(2, 1, 64, 64)], 1) if motion else x
+        torch.testing.assert_close(net.backbone(shown)[-1], classifier.backbone(x)[-1])
