@@ -49,9 +49,9 @@ class Events(Sink):
     def write(self, result: Result) -> None:
         """Print a line per event."""
         for event in result.events:
-            span = f"{event.start:8.2f} to {event.end:.2f} s"
+            span = f"from {event.start:.2f} s"
             try:
-                click.echo(f"{span}  {event.label}  {event.score:.2f}")
+                click.echo(f"{event.end:8.2f} s  {event.label}  {event.score:.2f}  {span}")
             except BrokenPipeError as error:
                 raise Finished from error
 

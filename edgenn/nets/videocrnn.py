@@ -111,7 +111,7 @@ class Video(Layer):
             Recurrent(config.cell, config.embed, config.hidden, config.layers),
         ]
         pools = Pools(config.pools, config.hidden, config.limit)
-        self.over_time = Classifier(layers, pools, classes, config.dropout)
+        self.over_time = Classifier([*layers, pools], pools.width, classes, config.dropout)
 
     def memory(self, batch: int) -> Memory:
         """(B, 1, H, W) of the motion path, and what follows."""
