@@ -21,9 +21,10 @@ PAUSE = (0.3, 3.0)
 class Joined(Stretches):
     """Recordings of one group, one after the other with pauses between them.
 
-    In training every sample is another stretch of ``input.window`` readings. To
-    measure on, there is one stream per group, always the same; recordings that
-    change their class by themselves are streams already.
+    In training every sample is another stretch of ``input.window`` readings, as many as
+    the recordings fill, and each recording is in at least one. To measure on, there is
+    one stream per group, always the same; recordings that change their class by
+    themselves are streams already.
     """
 
     def __init__(
@@ -39,8 +40,11 @@ class Joined(Stretches):
         for number, recording in enumerate(recordings):
             self._groups.setdefault(recording.group, []).append(number)
 
+        readings = sum(len(r.values) for r in self._recordings)
+        self._count = max(len(self._recordings), readings // self._window if train else 0)
+
     def __len__(self) -> int:
-        return len(self._recordings)
+        return self._count
 
     def raw(self, i: int) -> Floats:
         """See `Stretches.raw`."""
@@ -54,7 +58,8 @@ class Joined(Stretches):
         return np.where(class_ids == self._background, class_ids, settled(class_ids, self._settle))
 
     def _drawn(self, i: int, rng: np.random.Generator) -> tuple[Floats, Ids]:
-        """Recording ``i``, with others of its group before and after it."""
+        """A recording, with others of its group before and after it."""
+        i %= len(self._recordings)
         others = self._groups[self._recordings[i].group]
         picked = [self._part(i, rng)]
         while sum(len(values) for values, _ in picked) < self._window:

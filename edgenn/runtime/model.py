@@ -303,6 +303,8 @@ def resolve(name: str | Path) -> Path:
     path = Path(name)
     if path.is_file() or (path / MANIFEST).is_file():
         return path
+    if (inside := path / f"{path.resolve().name}.edgenn").is_file():
+        return inside  # the folder of a model with its recipe and card
     builtin = builtin_dir() / str(name) / f"{name}.edgenn"
     if path.name == str(name) and builtin.exists():
         return builtin
