@@ -35,7 +35,7 @@ POOLS = ("last", "mean", "max")
 CASES = {
     n: (plugins.load(nets, n), plugins.load(nets, n).SIZES["n"])
     for n in plugins.names(nets)
-    if plugins.load(nets, n).TASK == "sequence"
+    if plugins.load(nets, n).TASK == "sequence" and n != "videocrnn"
 } | {
     "lstm": (rnn, rnn.Config(12, 12, cell="lstm", layers=2, pools=POOLS, limit=9)),
     "crnn pools": (crnn, crnn.Config((8, 8), (2, 1), 12, cell="lstm", pools=POOLS)),
