@@ -18,6 +18,7 @@ def echo_events(*columns: EventMetrics, heads: tuple[str, ...] = ("value",)) -> 
         "event recall": [f"{m.recall:.4f}" for m in columns],
         "delay p50/p90 ms": [_delay(m) for m in columns],
         "false alarms per hour": [f"{m.false_alarms:.1f}" for m in columns],
+        "confusions": [str(m.confusions) for m in columns],
         "true/found/right": [f"{m.true}/{m.found}/{m.right}" for m in columns],
     }
     echo_table(["events", *heads], [[name, *cells] for name, cells in rows.items()])

@@ -54,7 +54,9 @@ def choose(
     if isinstance(spec, ImageInput) and spec.rate:
         return clips.choose(recipe, spec, feed)
     wanted = golden.count * (_POOL if recipe.task == "detect" else 1)
-    if golden.source == "val":
+    if golden.source == "val" and recipe.input.sample == "stream" and isinstance(spec, WindowInput):
+        samples = _stretches(feed, spec.length, wanted)
+    elif golden.source == "val":
         picks = np.linspace(0, len(feed) - 1, min(wanted, len(feed))).round().astype(int)
         samples = [feed.raw(int(i)) for i in picks]
     elif golden.source == "synthetic":
@@ -136,6 +138,16 @@ def _synthetic(
         )
         windows.append(np.asarray(mean + std * wave, np.float32))
     return windows
+
+
+def _stretches(feed: Feed, length: int, count: int) -> list[Image | Floats]:
+    """Parts of streams, each from another place."""
+    parts: list[Image | Floats] = []
+    for i in range(count):
+        stream = np.asarray(feed.raw(i % len(feed)), np.float32)
+        start = (i + 1) * max(0, len(stream) - length) // (count + 1)
+        parts.append(stream[start : start + length])
+    return parts
 
 
 def _read(path: Path, least: int, count: int) -> list[Image | Floats]:

@@ -11,8 +11,14 @@ events of a label overlap, at most one of them can be matched by more than half,
 and the order of matching, by time, decides nothing else.
 
 The delay of a right event is the time at which it was given out less the end of
-the true one; below zero where it came while the gesture went on. Everything
-found that is not right is a false alarm, and is counted per hour of stream.
+the true one; below zero where it came while the gesture went on.
+
+What is found and not right is of two kinds, as in Ward et al., "Performance
+metrics for activity recognition", 2011. A false alarm (an insertion) lies mostly
+where no gesture was made, and is counted per hour of stream. A confusion lies on a
+gesture: of another label (a substitution), or of the same one but in pieces, twice,
+or with too little of its extent. Both cost precision.
+
 Nothing is known of unlabelled stretches: what is found mostly within one counts
 neither way, and their time is not part of the hours.
 """
@@ -65,7 +71,8 @@ class EventMetrics:
         delay_ms: Median of the delay after the end of a gesture, in milliseconds;
             None where nothing was right.
         delay_p90_ms: Its 90th percentile.
-        false_alarms: Found events that are not right, per hour.
+        false_alarms: Found events where no gesture was made, per hour.
+        confusions: Found events on a gesture that are not right.
         true: Number of true events.
         found: Number of found events.
         right: Number of found events that are right.
@@ -79,6 +86,7 @@ class EventMetrics:
     delay_ms: float | None
     delay_p90_ms: float | None
     false_alarms: float
+    confusions: int
     true: int
     found: int
     right: int
@@ -94,6 +102,7 @@ class EventMetrics:
             "delay_ms": self.delay_ms,
             "delay_p90_ms": self.delay_p90_ms,
             "false_alarms_per_hour": self.false_alarms,
+            "confusions": self.confusions,
             "true_events": self.true,
             "found_events": self.found,
             "right_events": self.right,
@@ -111,6 +120,7 @@ def measure(streams: Iterable[Stream]) -> EventMetrics:
     """Measure all streams together."""
     true: Counter[str] = Counter()
     found: Counter[str] = Counter()
+    alarms: Counter[str] = Counter()
     delays: dict[str, list[float]] = defaultdict(list)
     seconds = 0.0
     for stream in streams:
@@ -118,16 +128,25 @@ def measure(streams: Iterable[Stream]) -> EventMetrics:
         true.update(event.label for event in stream.truth)
         found.update(stream.found[i][0].label for i in counted)
         seconds += stream.seconds
-        for i, j in match(stream.truth, [event for event, _ in stream.found]).items():
+        matched = match(stream.truth, [event for event, _ in stream.found])
+        alarms.update(
+            stream.found[i][0].label
+            for i in counted
+            if i not in matched and not _is_on_a_gesture(stream.found[i][0], stream)
+        )
+        for i, j in matched.items():
             event, given = stream.found[i]
             delays[event.label].append((given - stream.truth[j].end) * 1e3)
             if i not in counted:  # right all the same: the truth beside it reaches in
                 found[event.label] += 1
     hours = seconds / 3600
     labels = sorted({*true, *found})
-    per_class = {name: _metrics(true[name], found[name], delays[name], hours) for name in labels}
+    per_class = {
+        name: _metrics((true[name], found[name], alarms[name]), delays[name], hours)
+        for name in labels
+    }
     every = [delay for name in labels for delay in delays[name]]
-    return _metrics(true.total(), found.total(), every, hours, per_class)
+    return _metrics((true.total(), found.total(), alarms.total()), every, hours, per_class)
 
 
 def match(truth: Sequence[Event], found: Sequence[Event]) -> dict[int, int]:
@@ -206,13 +225,22 @@ def background_labels(
     return tuple(x for x in labels if x in named or (not named and x.lower() in BACKGROUND))
 
 
+def _is_on_a_gesture(event: Event, stream: Stream) -> bool:
+    """Whether at least half of a found event lies on true ones, whatever their label."""
+    shared = sum(
+        max(0.0, min(event.end, true.end) - max(event.start, true.start)) for true in stream.truth
+    )
+    return shared >= OVERLAP * (event.end - event.start) and shared > 0
+
+
 def _metrics(
-    true: int,
-    found: int,
+    counts: tuple[int, int, int],
     delays: Sequence[float],
     hours: float,
     per_class: Mapping[str, EventMetrics] | None = None,
 ) -> EventMetrics:
+    """Of the numbers of true events, of found ones, and of false alarms."""
+    true, found, alarms = counts
     right = len(delays)
     ordered = sorted(delays)
     return EventMetrics(
@@ -221,7 +249,8 @@ def _metrics(
         recall=right / max(1, true),
         delay_ms=_percentile(ordered, 0.5),
         delay_p90_ms=_percentile(ordered, 0.9),
-        false_alarms=(found - right) / hours if hours else 0.0,
+        false_alarms=alarms / hours if hours else 0.0,
+        confusions=found - right - alarms,
         true=true,
         found=found,
         right=right,

@@ -16,7 +16,7 @@ def clips(lengths=(60, 80, 70, 90), groups=("p", "p", "q", "q")):
     made = []
     for k, (length, group) in enumerate(zip(lengths, groups, strict=True)):
         rng = np.random.default_rng(k)
-        values = rng.normal(0, 0.1, (length, 2)) + [5.0 * (k % 2), 100.0 * (group == "q")]
+        values = rng.normal(0, 0.1, (length, 2)) + np.array([5.0 * (k % 2), 100.0 * (group == "q")])
         ids = np.full(length, k % 2, np.int64)
         made.append(Recording(f"r{k}", values.astype(np.float32), ids, 50.0, group))
     return made

@@ -72,12 +72,22 @@ def test_figures_by_hand():
     assert metrics.delay_ms == pytest.approx(400)
     assert metrics.delay_p90_ms == pytest.approx(640)
     assert metrics.hours == 2
-    assert metrics.false_alarms == pytest.approx(1)
+    # One where nothing was, in two hours; the other one took a push for a wave.
+    assert metrics.false_alarms == pytest.approx(0.5)
+    assert metrics.confusions == 1
     wave, push = metrics.per_class["wave"], metrics.per_class["push"]
     assert (wave.true, wave.found, wave.right) == (2, 3, 2)
     assert (push.true, push.found, push.right) == (1, 1, 0)
     assert push.delay_ms is None
     assert push.false_alarms == pytest.approx(0.5)
+    assert (wave.false_alarms, wave.confusions, push.confusions) == (0, 1, 0)
+
+
+def test_a_gesture_found_in_pieces_is_no_false_alarm():
+    truth = [event("wave", 0, 4)]
+    pieces = [event("wave", 0, 1.5), event("wave", 2, 3.9), event("wave", 3.5, 8)]
+    metrics = measure([stream(truth, pieces, 3600)])
+    assert (metrics.right, metrics.confusions, metrics.false_alarms) == (0, 2, 1)
 
 
 def test_an_event_given_out_while_the_gesture_goes_on_has_a_delay_below_zero():
@@ -98,7 +108,7 @@ def test_flat_numbers_are_json():
     metrics = measure([stream([event("wave", 0, 1)], [event("push", 0, 1)])])
     flat = json.loads(json.dumps(metrics.flat(), allow_nan=False))
     assert flat["event_f1"] == 0
-    assert flat["false_alarms_per_hour"] == 1
+    assert (flat["false_alarms_per_hour"], flat["confusions"]) == (0, 1)
     assert "delay_ms" not in flat
     assert flat["class/push/found_events"] == 1
     assert "class/push/hours" not in flat
