@@ -43,8 +43,9 @@ class Config:
         grid: The features of a frame are averaged over so many rows and columns each, so
             that the net knows where things are; 1 averages over all of the frame.
         grey: Look at the mean of the colours alone.
-        limits: Cut normalised values to plus or minus so much, so that small differences near
-            the mean count beside large ones far from it; 0 leaves them as they are.
+        limits: Low and high that normalised values are cut to, so that small differences
+            between them count beside large ones outside; none leaves all as they are. A low
+            of 0 makes what is dark and around the frame alike.
         motion: Look at the difference to the frame before, too.
         layers: Recurrent layers.
         cell: "gru" or "lstm".
@@ -63,7 +64,7 @@ class Config:
     stride: int = 4
     grid: int = 2
     grey: bool = False
-    limits: float = 0.0
+    limits: tuple[float, float] | None = None
     motion: bool = True
     layers: int = 1
     cell: Cell = "gru"
@@ -132,7 +133,7 @@ class Video(Layer):
     def _shown(self, frames: Tensor, memory: Memory, length: int) -> tuple[Tensor, Memory]:
         """What the picture net sees of (B * T, 3, H, W) frames, and what is remembered of them."""
         if self.limits:
-            frames = frames.clamp(-self.limits, self.limits)
+            frames = frames.clamp(*self.limits)
         if not self.grey and not self.motion:
             return frames, []
         shade = frames.mean(1, keepdim=True)

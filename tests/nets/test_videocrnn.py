@@ -13,7 +13,7 @@ from edgenn.nets import NetSpec, videocrnn
 TINY = replace(videocrnn.SIZES["n"], stem=8, stages=((1, 8, 1, 2),), embed=8, hidden=8)
 CASES = [
     TINY,
-    replace(TINY, grey=True, limits=1.5),
+    replace(TINY, grey=True, limits=(-0.5, 1.5)),
     replace(TINY, motion=False),
     replace(TINY, grey=True, motion=False, grid=1, cell="lstm"),
     replace(TINY, kernel=3, stride=2, pools=("last", "mean", "max"), limit=3),
@@ -67,8 +67,8 @@ def test_a_grey_net_sees_no_colour():
 
 def test_values_beyond_the_limits_are_cut_to_them():
     x = torch.randn(1, 4, 3, 32, 48) * 4
-    net = trained(replace(TINY, limits=2.0))
-    torch.testing.assert_close(net(x), net(x.clamp(-2, 2)))
+    net = trained(replace(TINY, limits=(-1, 2)))
+    torch.testing.assert_close(net(x), net(x.clamp(-1, 2)))
     assert not torch.allclose(net(x), net(x.clamp(-1, 1)))
 
 
