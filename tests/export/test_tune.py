@@ -94,7 +94,7 @@ def test_limits_come_before_f1():
 def replay_of(right: int, wrong: int):
     truth = tuple(Event("low", 10.0 * i, 10.0 * i + 2, 1.0) for i in range(5))
     found = [(e, e.end + 0.5) for e in truth[:right]]
-    found += [(Event("high", 10.0 * i, 10.0 * i + 2, 1.0), 0.0) for i in range(wrong)]
+    found += [(Event("high", 10.0 * i + 5, 10.0 * i + 7, 1.0), 0.0) for i in range(wrong)]
     return Stream("s", truth, tuple(found), 60.0)
 
 
