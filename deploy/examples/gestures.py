@@ -16,7 +16,7 @@ import edgenn
 def main(model: str, recording: str) -> None:
     with edgenn.Pipeline(recording, model) as pipeline:
         spec = pipeline.model.manifest.input
-        print(f"{spec.length / spec.rate:.1f} s of {', '.join(spec.channels)} at a time")
+        print(f"{spec.length / spec.rate:.2f} s of {', '.join(spec.channels)} at a time")
         for result in pipeline:
             for event in result.events:
                 print(

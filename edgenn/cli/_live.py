@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from time import monotonic
 
@@ -10,6 +11,8 @@ import click
 from edgenn.runtime.health import Summary
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.types import Detections, Frame, Prediction, Result
+
+_WIPE = "\r\x1b[K"
 
 
 class Lines(Sink):
@@ -50,6 +53,8 @@ class Events(Sink):
         """Print a line per event."""
         for event in result.events:
             span = f"from {event.start:.2f} s"
+            if sys.stderr.isatty():
+                click.echo(_WIPE, err=True, nl=False)  # the status is on this line
             try:
                 click.echo(f"{event.end:8.2f} s  {event.label}  {event.score:.2f}  {span}")
             except BrokenPipeError as error:
@@ -76,7 +81,7 @@ class Status(Sink):
         self._next = now + 0.25
         rate = self._frames / max(now - self._start, 1e-3)
         text = f"{self._frames} done, {rate:.1f} per second, {self._seen(result.prediction)}"
-        click.echo(f"\r\x1b[K{text[:78]}", err=True, nl=False)
+        click.echo(f"{_WIPE}{text[:78]}", err=True, nl=False)
 
     def _seen(self, prediction: Prediction) -> str:
         if isinstance(prediction, Detections):
@@ -87,7 +92,7 @@ class Status(Sink):
     def close(self) -> None:
         """Wipe the line."""
         if self._next:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            click.echo(_WIPE, err=True, nl=False)
             self._next = 0.0
 
 
