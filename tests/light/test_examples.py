@@ -39,7 +39,7 @@ def test_count(tiny, clip):
 def test_gestures(tiny, recording):
     done = run("gestures.py", tiny / "tiny-sequence.edgenn", recording)
     first, *events = done.stdout.splitlines()
-    assert first == "1.0 s of x, y at a time"
+    assert first == "1.00 s of x, y at a time"
     assert [line.split()[5] for line in events] == ["low", "middle", "high"]
 
 
