@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 
 import click
 
@@ -58,9 +59,19 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "input": takes,
         "steps": steps,
         "decode": f"{manifest.decode.name} {params}".strip(),
+        "memory": _memory(manifest),
+        "events": ", ".join(manifest.temporal) or "none",
         "golden": golden,
         "data": made.data or "not stated",
         "licence": made.licence or "not stated",
         "made with": f"edgenn {made.edgenn}, recipe {made.recipe_sha256[:12]}, "
         f"data {made.data_sha256[:12]}, seed {made.seed}",
     }
+
+
+def _memory(manifest: Manifest) -> str:
+    """What a streaming model carries from step to step."""
+    if not manifest.state:
+        return "none"
+    kilobytes = 4e-3 * sum(prod(state.shape) for state in manifest.state)
+    return f"{len(manifest.state)} tensors, {kilobytes:.1f} kB, carried from step to step"
