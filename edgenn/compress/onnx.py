@@ -44,6 +44,7 @@ _WEIGHTS = {
     "LSTM": {1: 1, 2: 1},
     "MatMul": {1: 1},
     "Gemm": {1: 0},
+    "Conv": {1: 0},
 }
 
 
@@ -108,7 +109,7 @@ def _floors(
 
 
 def weights_int8(data: bytes) -> bytes:
-    """Store the weights of recurrent and dense layers as int8, per output channel.
+    """Store the weights of all layers as int8, per output channel.
 
     The engine turns them back to float when it runs, so states and
     activations keep full precision.
