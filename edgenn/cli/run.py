@@ -177,7 +177,7 @@ def _wanted(
             raise UsageError(f"{target} is the source itself; write to another file")
     title = f"edgenn {model.manifest.name}" if show else None
     wanted = [("jsonl", out), ("video", save), ("window", title), *network]
-    return [(name, target) for name, target in wanted if target]
+    return [(name, target) for name, target in wanted if target is not None]
 
 
 @contextlib.contextmanager

@@ -134,7 +134,7 @@ class Spool:
     def _copy(self, start: int) -> int:
         """Replace the file by its lines from _done to ``start`` and from _next on; its size."""
         fresh = self._path.with_suffix(".new")
-        with fresh.open("wb") as target, self._path.open("rb") as source:
+        with fresh.open("wb") as target, os.fdopen(self._fd, "rb", closefd=False) as source:
             target.write(b"%020d\n" % _HEADER)
             source.seek(self._done)
             target.write(source.read(start - self._done))

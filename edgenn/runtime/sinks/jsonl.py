@@ -105,13 +105,13 @@ def open_sink(target: str, fps: float = 0.0, *, max_mb: float | None = None) -> 
         max_mb: Millions of bytes after which the file is rotated; five old ones are kept.
 
     Raises:
-        UsageError: Standard output cannot be rotated.
+        UsageError: Standard output, pipes and devices cannot be rotated.
         SinkError: The file cannot be created.
     """
     del fps
+    if max_mb is not None and (target == "-" or not _is_file(Path(target))):
+        raise UsageError(f"--out-max-mb needs a file in --out, which {target} is not")
     if target == "-":
-        if max_mb is not None:
-            raise UsageError("--out-max-mb needs --out FILE.jsonl; standard output has no size")
         return JsonlSink(sys.stdout, "standard output")
     try:
         if max_mb is None:
@@ -220,9 +220,13 @@ def _sync(stream: TextIO) -> None:
         os.fsync(stream.fileno())
 
 
+def _is_file(path: Path) -> bool:
+    return path.is_file() or not path.exists()
+
+
 def _end_line(path: Path) -> None:
     """A power cut may have left half a line; it must not spoil the next one."""
-    if not path.is_file() or not path.stat().st_size:
+    if not path.exists() or not path.stat().st_size:
         return
     with path.open("rb+") as file:
         file.seek(-1, os.SEEK_END)

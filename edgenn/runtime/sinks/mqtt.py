@@ -29,7 +29,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgenn.errors import UsageError
+from edgenn.errors import SinkError, UsageError
 from edgenn.runtime.sinks import Sink
 from edgenn.runtime.sinks._queued import Queued
 from edgenn.runtime.sinks._spool import Spool
@@ -66,6 +66,9 @@ class MqttSink(Sink):
         limit: Most bytes that may wait there.
         drain_s: Seconds that `close` gives to what still waits, where there is a broker.
 
+    Attributes:
+        queue: The way to the disk, with its counters.
+
     Raises:
         SinkError: The folder cannot be written, or another process delivers from it.
     """
@@ -87,7 +90,7 @@ class MqttSink(Sink):
         self._repeats = False
         self._away = False
         self._client = self._connect()
-        self._queue: Queued[bytes] = Queued(
+        self.queue: Queued[bytes] = Queued(
             address.name, self._keep, limit=1024, drain_s=drain_s, step=self._send
         )
         self._closed = False
@@ -98,14 +101,14 @@ class MqttSink(Sink):
         found = isinstance(result.prediction, Detections) and len(result.prediction)
         if found or result.events:
             text = json.dumps(to_dict(result), ensure_ascii=False, separators=(",", ":"))
-            self._queue.put(text.encode())
+            self.queue.put(text.encode())
 
     def close(self) -> None:
         """Send what waits, if there is a broker, say "offline" and leave the rest on disk."""
         if self._closed:
             return
         self._closed = True
-        self._queue.close()
+        self.queue.close()
         if self._linked:
             try:
                 self._say("offline").wait_for_publish(1.0)
@@ -163,7 +166,7 @@ class MqttSink(Sink):
         self._say("online")
         self._linked, self._away = True, False
         self._word.append(None)
-        self._queue.wake()
+        self.queue.wake()
 
     def _on_connect_fail(self, client: Client, data: object) -> None:
         del client, data
@@ -186,14 +189,14 @@ class MqttSink(Sink):
         if not self._away:
             self._away = True
             _log.warning("%s: %s; results wait on disk, it is tried again", self._address.name, why)
-        self._queue.wake()
+        self.queue.wake()
 
     def _on_publish(
         self, client: Client, data: object, mid: int, code: ReasonCode, p: Properties
     ) -> None:
         del client, data, code, p
         self._word.append(mid)
-        self._queue.wake()
+        self.queue.wake()
 
     # In the worker.
 
@@ -284,4 +287,10 @@ def parse(target: str) -> Address:
 
 def _state_folder() -> Path:
     base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "edgenn"
+    try:
+        return (Path(base) if base else Path.home() / ".local" / "state") / "edgenn"
+    except RuntimeError as error:
+        raise SinkError(
+            "cannot keep results for the broker: this user has no home folder; name a folder with "
+            "--mqtt-buffer"
+        ) from error

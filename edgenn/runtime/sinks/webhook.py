@@ -36,6 +36,9 @@ class WebhookSink(Sink):
         url: Where to; ``http://user:password@host/path`` is basic authentication.
         drain_s: Seconds that `close` gives to what still waits.
 
+    Attributes:
+        queue: The way to the server, with its counters.
+
     Raises:
         UsageError: It is no such address.
     """
@@ -44,7 +47,7 @@ class WebhookSink(Sink):
         self._url, self._headers, name = _parse(url)
         self._opener = urllib.request.build_opener(_NoRedirect)
         self._seen: dict[str, float] = {}
-        self._queue: Queued[bytes] = Queued(name, self._post, limit=256, drain_s=drain_s)
+        self.queue: Queued[bytes] = Queued(name, self._post, limit=256, drain_s=drain_s)
 
     def write(self, result: Result) -> None:
         """Hand over one result, if something happens in it."""
@@ -54,11 +57,11 @@ class WebhookSink(Sink):
         body = to_dict(result)
         if isinstance(result.prediction, Detections):
             body.update(began=began, ended=ended)
-        self._queue.put(json.dumps(body, ensure_ascii=False).encode())
+        self.queue.put(json.dumps(body, ensure_ascii=False).encode())
 
     def close(self) -> None:
         """Deliver what waits, for a bounded time."""
-        self._queue.close()
+        self.queue.close()
 
     def _changes(self, result: Result) -> tuple[list[str], list[str]]:
         """Labels that are new, and labels that were not seen for a second."""
@@ -90,7 +93,7 @@ class WebhookSink(Sink):
                 why = str(getattr(reason, "strerror", None) or reason or type(error).__name__)
             else:
                 return
-            if not left or not self._queue.pause(pause):
+            if not left or not self.queue.pause(pause):
                 break
             pause *= 2
         raise SinkError(why)
@@ -98,7 +101,7 @@ class WebhookSink(Sink):
     def _post_once(self, body: bytes) -> None:
         # The scheme was checked to be http or https.
         request = urllib.request.Request(self._url, body, self._headers, method="POST")  # noqa: S310
-        seconds = max(0.1, min(_TIMEOUT_S, self._queue.remaining()))
+        seconds = max(0.1, min(_TIMEOUT_S, self.queue.remaining()))
         with self._opener.open(request, timeout=seconds) as answer:
             answer.read(1 << 16)
 

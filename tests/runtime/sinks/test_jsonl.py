@@ -195,6 +195,7 @@ def test_what_is_rotated_and_closed_is_on_the_disk(tmp_path, monkeypatch):
     assert min(synced) > 100
 
 
-def test_standard_output_is_not_rotated():
-    with pytest.raises(UsageError, match="--out-max-mb needs --out FILE"):
-        open_sink("-", max_mb=1)
+@pytest.mark.parametrize("target", ["-", "/dev/null", "/"])
+def test_only_files_are_rotated(target):
+    with pytest.raises(UsageError, match=f"--out-max-mb needs a file in --out, which {target} is"):
+        open_sink(target, max_mb=1)

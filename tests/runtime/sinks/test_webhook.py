@@ -138,12 +138,12 @@ def test_without_a_server_the_loop_goes_on_and_the_loss_is_counted(caplog):
 
 
 def test_a_slow_server_does_not_hold_up_the_end(server):
-    server.delay = 1.0
+    server.delay = 1.5
     sink = WebhookSink(server.url, drain_s=0.2)
     sink.write(event(0))
     start = monotonic()
     sink.close()
-    assert monotonic() - start < 0.9
+    assert monotonic() - start < 1.4
 
 
 def test_credentials_go_into_a_header(server):
