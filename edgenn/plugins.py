@@ -28,6 +28,7 @@ EXTRAS = {
     "ai_edge_quantizer": "train",
     "onnxruntime": "onnx",
     "ai_edge_litert": "litert",
+    "paho": "mqtt",
 }
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -51,6 +51,16 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
 @click.option("--out", metavar="FILE.jsonl|-", help="Write one JSON object a line.")
+@click.option(
+    "--out-max-mb",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Rotate the file of --out at so many MB, and keep five old ones.",
+)
+@click.option("--mqtt", metavar="URL", help="Send to mqtt[s]://[user:password@]host[:port]/topic.")
+@click.option(
+    "--mqtt-buffer", metavar="DIR", help="Where results wait for the broker.  [XDG state folder]"
+)
+@click.option("--webhook", metavar="URL", help="POST what happens, as JSON.")
 @click.option("--save", metavar="VIDEO", help="Write a video with the results drawn in.")
 @click.option("--show", is_flag=True, help="Show the results in a window; q ends.")
 @click.option("--max-frames", type=click.IntRange(min=1), help="End after so many.")
@@ -71,6 +81,10 @@ def command(
     conf: float | None,
     iou: float | None,
     out: str | None,
+    out_max_mb: float | None,
+    mqtt: str | None,
+    mqtt_buffer: str | None,
+    webhook: str | None,
     save: str | None,
     show: bool,
     max_frames: int | None,
@@ -87,6 +101,8 @@ def command(
         raise UsageError(
             f"--sensor needs a MODEL that takes readings; the built-in {DEFAULT_MODEL} does not"
         )
+    _belongs("--out-max-mb", out_max_mb, "--out", out)
+    _belongs("--mqtt-buffer", mqtt_buffer, "--mqtt", mqtt)
     hush_opencv()
     with hushed_stderr():
         loaded = load(
@@ -104,8 +120,13 @@ def command(
         if not feed.live and (size is not None or fps not in (None, feed.fps)):
             raise UsageError("--size is for cameras, --fps for cameras and folders of pictures")
         outputs = []
-        for name, target in _wanted(loaded, feed, out, save, show):
-            sink = plugins.load(sinks, name).open_sink(target, feed.fps)
+        network = [("mqtt", mqtt), ("webhook", webhook)]
+        options: dict[str, dict[str, Any]] = {
+            "jsonl": {"max_mb": out_max_mb},
+            "mqtt": {"buffer": mqtt_buffer},
+        }
+        for name, target in _wanted(loaded, feed, out, save, show, network):
+            sink = plugins.load(sinks, name).open_sink(target, feed.fps, **options.get(name, {}))
             stack.callback(sink.close)
             outputs.append(sink)
         lines = not outputs and not loaded.manifest.temporal
@@ -133,8 +154,18 @@ def _one_source(camera: str | None, source: str | None, sensor: str | None) -> s
     return given[0]
 
 
+def _belongs(flag: str, value: object, needed: str, there: object) -> None:
+    if value is not None and there is None:
+        raise UsageError(f"{flag} is of no use without {needed}")
+
+
 def _wanted(
-    model: Model, feed: Source, out: str | None, save: str | None, show: bool
+    model: Model,
+    feed: Source,
+    out: str | None,
+    save: str | None,
+    show: bool,
+    network: list[tuple[str, str | None]],
 ) -> list[tuple[str, str]]:
     """Name and target of each sink that was asked for."""
     if (save or show) and model.manifest.input.kind != "image":
@@ -145,8 +176,8 @@ def _wanted(
         if Path(target).exists() and Path(feed.name).exists() and Path(target).samefile(feed.name):
             raise UsageError(f"{target} is the source itself; write to another file")
     title = f"edgenn {model.manifest.name}" if show else None
-    wanted = [("jsonl", out), ("video", save), ("window", title)]
-    return [(name, target) for name, target in wanted if target]
+    wanted = [("jsonl", out), ("video", save), ("window", title), *network]
+    return [(name, target) for name, target in wanted if target is not None]
 
 
 @contextlib.contextmanager

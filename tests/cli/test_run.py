@@ -69,6 +69,24 @@ def test_everything_at_once(run, squares, clip, tmp_path):
     assert re.search(r"^latency p50/p95/p99 in ms: capture .*, total [\d./]+$", err, re.M)
 
 
+def test_a_broker_and_a_server_that_are_away_change_nothing(
+    run, squares, clip, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr("edgenn.runtime.sinks.webhook._FIRST_PAUSE_S", 10.0)  # later than the end
+    buffer = tmp_path / "buffer"
+    args = ["--mqtt", "mqtt://me:secret@127.0.0.1:9/a", "--mqtt-buffer", buffer]
+    args += ["--out", tmp_path / "o.jsonl", "--out-max-mb", "0.002"]
+    code, _, err = run(squares, "--source", clip, *args, "--webhook", "http://127.0.0.1:9/")
+    assert code == 0
+    assert "20 frames in" in err
+    (spool,) = buffer.glob("*.spool")
+    _, *lines = spool.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == list(range(20))
+    assert (tmp_path / "o.jsonl.1").exists()
+    assert "webhook http://127.0.0.1:9: 0 results delivered, 0 dropped, 2 failed" in caplog.text
+    assert "secret" not in caplog.text + err
+
+
 def test_a_person_sees_changes_not_frames(run, squares, clip):
     code, out, _ = run(squares, "--source", clip)
     assert code == 0
@@ -129,6 +147,12 @@ def test_thresholds(run, squares, clip):
         (["--source", "{clip}", "--precision", "fp16"], "has no fp16 variant", 2),
         (["--source", "{clip}", "--size", "640x480"], "--size is for cameras, --fps for", 2),
         (["--source", "{clip}", "--fps", "5"], "--size is for cameras, --fps for cameras and", 2),
+        (["--source", "{clip}", "--out-max-mb", "1"], "--out-max-mb is of no use without --out", 2),
+        (["--source", "{clip}", "--out", "-", "--out-max-mb", "1"], "--out-max-mb needs a file", 2),
+        (["--source", "{clip}", "--mqtt-buffer", "b"], "--mqtt-buffer is of no use without", 2),
+        (["--source", "{clip}", "--mqtt", "host/a"], "--mqtt wants mqtt[s]://", 2),
+        (["--source", "{clip}", "--mqtt", ""], "--mqtt wants mqtt[s]://", 2),
+        (["--source", "{clip}", "--webhook", "host/a"], "--webhook wants an address", 2),
         (["--source", "{clip}", "--show"], "cannot show a window: there is no desktop", 8),
     ],
 )

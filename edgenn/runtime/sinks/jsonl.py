@@ -26,30 +26,48 @@ changes its meaning does.
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
-from edgenn.errors import SinkError
+from edgenn.errors import SinkError, UsageError
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.types import Detections, Frame, Prediction, Result
 
 SCHEMA_VERSION = 1
 _TOP = 5
+_KEPT = 5  # rotated files
 
 
 class JsonlSink(Sink):
-    """Writes to an open text stream, and closes it unless it is standard output."""
+    """Writes to an open text stream, and closes it unless it is standard output.
 
-    def __init__(self, stream: TextIO, name: str) -> None:
+    Args:
+        stream: Where to.
+        name: What error messages call it.
+        limit: Bytes after which the file ``name`` becomes NAME.1, NAME.1 becomes
+            NAME.2 and so on to NAME.5, and a new one is begun; 0 never does so.
+    """
+
+    def __init__(self, stream: TextIO, name: str, limit: int = 0) -> None:
         self._stream = stream
         self._name = name
+        self._limit = limit
+        self._size = os.fstat(stream.fileno()).st_size if limit else 0
 
     def write(self, result: Result) -> None:
         """Write one line."""
-        line = json.dumps(to_dict(result), ensure_ascii=False, separators=(",", ":"))
+        line = json.dumps(to_dict(result), ensure_ascii=False, separators=(",", ":")) + "\n"
         try:
-            self._stream.write(line + "\n")
+            if self._limit:
+                size = len(line.encode())
+                if self._size and self._size + size > self._limit:
+                    self._rotate()
+                self._size += size
+            self._stream.write(line)
             self._stream.flush()
         except BrokenPipeError as error:
             raise Finished from error
@@ -57,26 +75,51 @@ class JsonlSink(Sink):
             raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
 
     def close(self) -> None:
-        """Close the file."""
-        if self._stream is sys.stdout:
+        """Close the file, once the disk has all of it."""
+        if self._stream is sys.stdout or self._stream.closed:
             return
         try:
-            self._stream.close()
+            with self._stream:
+                _sync(self._stream)
         except OSError as error:
             raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
 
+    def _rotate(self) -> None:
+        with self._stream:
+            _sync(self._stream)
+        path = Path(self._name)
+        names = [path, *(path.with_name(f"{path.name}.{i}") for i in range(1, _KEPT + 1))]
+        for newer, older in reversed(list(pairwise(names))):
+            if newer.exists():
+                newer.replace(older)
+        self._stream = path.open("w", encoding="utf-8")
+        self._size = 0
 
-def open_sink(target: str, fps: float = 0.0) -> JsonlSink:
+
+def open_sink(target: str, fps: float = 0.0, *, max_mb: float | None = None) -> JsonlSink:
     """Open a file for writing, or standard output for "-".
 
+    Args:
+        target: Path or "-". What is in the file goes, unless it is rotated.
+        fps: Not used.
+        max_mb: Millions of bytes after which the file is rotated; five old ones are kept.
+
     Raises:
+        UsageError: Standard output, pipes and devices cannot be rotated.
         SinkError: The file cannot be created.
     """
     del fps
+    if max_mb is not None and (target == "-" or not _is_file(Path(target))):
+        raise UsageError(f"--out-max-mb needs a file in --out, which {target} is not")
     if target == "-":
         return JsonlSink(sys.stdout, "standard output")
     try:
-        return JsonlSink(Path(target).open("w", encoding="utf-8"), target)
+        if max_mb is None:
+            return JsonlSink(Path(target).open("w", encoding="utf-8"), target)
+        _end_line(Path(target))
+        return JsonlSink(
+            Path(target).open("a", encoding="utf-8"), target, max(1, int(max_mb * 1e6))
+        )
     except OSError as error:
         raise SinkError(f"cannot write {target}: {error.strerror}") from error
 
@@ -169,3 +212,23 @@ def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) ->
 
 def _list(item: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": _object(item)}
+
+
+def _sync(stream: TextIO) -> None:
+    stream.flush()
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        os.fsync(stream.fileno())
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() or not path.exists()
+
+
+def _end_line(path: Path) -> None:
+    """A power cut may have left half a line; it must not spoil the next one."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb+") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")

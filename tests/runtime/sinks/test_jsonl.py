@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from edgenn.errors import SinkError
+from edgenn.errors import SinkError, UsageError
 from edgenn.runtime.sinks import Finished
 from edgenn.runtime.sinks.jsonl import JsonlSink, json_schema, open_sink, to_dict
 from edgenn.types import Classification, Detections, Event, Frame, Result, Window
@@ -136,3 +136,66 @@ def test_a_full_disk_is_said():
         sink.write(FOUND)
     with pytest.raises(SinkError):
         sink.close()
+
+
+def frames(path):
+    return [json.loads(line)["frame"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def numbered(sink, numbers):
+    for i in numbers:
+        sink.write(Result(Frame(IMAGE, i / 10, i, "clip.mp4"), BOXES, (), LATENCY))
+
+
+def test_a_file_is_rotated_and_five_old_ones_are_kept(tmp_path):
+    path = tmp_path / "o.jsonl"
+    sink = open_sink(str(path), max_mb=0.001)
+    numbered(sink, range(100))
+    sink.close()
+    names = ["o.jsonl.5", "o.jsonl.4", "o.jsonl.3", "o.jsonl.2", "o.jsonl.1", "o.jsonl"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+    assert all(0 < (tmp_path / name).stat().st_size <= 1000 for name in names)
+    kept = [i for name in names for i in frames(tmp_path / name)]
+    assert kept == list(range(100 - len(kept), 100))
+
+
+def test_a_rotated_file_goes_on_after_a_restart_and_half_a_line(tmp_path):
+    path = tmp_path / "o.jsonl"
+    for numbers in (range(2), range(2, 3)):
+        sink = open_sink(str(path), max_mb=1)
+        numbered(sink, numbers)
+        sink.close()
+    assert frames(path) == [0, 1, 2]
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"schema": 1, "ti')
+    sink = open_sink(str(path), max_mb=1)
+    numbered(sink, [3])
+    sink.close()
+    *_, torn, last = path.read_text(encoding="utf-8").splitlines()
+    assert torn == '{"schema": 1, "ti'
+    assert json.loads(last)["frame"] == 3
+
+
+def test_a_line_larger_than_the_limit_is_still_written(tmp_path):
+    path = tmp_path / "o.jsonl"
+    sink = open_sink(str(path), max_mb=1e-6)
+    numbered(sink, range(2))
+    sink.close()
+    assert (frames(tmp_path / "o.jsonl.1"), frames(path)) == ([0], [1])
+
+
+def test_what_is_rotated_and_closed_is_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
+    sink = open_sink(str(tmp_path / "o.jsonl"), max_mb=1e-6)
+    numbered(sink, range(2))
+    assert len(synced) == 1
+    sink.close()
+    assert len(synced) == 2
+    assert min(synced) > 100
+
+
+@pytest.mark.parametrize("target", ["-", "/dev/null", "/"])
+def test_only_files_are_rotated(target):
+    with pytest.raises(UsageError, match=f"--out-max-mb needs a file in --out, which {target} is"):
+        open_sink(target, max_mb=1)

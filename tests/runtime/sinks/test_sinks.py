@@ -27,9 +27,17 @@ def window(i: int) -> Result:
 
 
 @pytest.fixture
-def target(tmp_path):
+def target(tmp_path, monkeypatch):
     """What to open each plug-in with; a new plug-in needs a line here."""
-    return {"jsonl": str(tmp_path / "o.jsonl"), "video": str(tmp_path / "o.mp4"), "memory": "10"}
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("edgenn.runtime.sinks.webhook._FIRST_PAUSE_S", 10.0)  # nobody answers
+    return {
+        "jsonl": str(tmp_path / "o.jsonl"),
+        "video": str(tmp_path / "o.mp4"),
+        "memory": "10",
+        "mqtt": "mqtt://127.0.0.1:9/edgenn",
+        "webhook": "http://127.0.0.1:9/",
+    }
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "window"])
