@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import cv2
 import numpy as np
@@ -22,13 +23,14 @@ from edgenn.runtime.sources import Kind, Options, Source, _container
 from edgenn.types import Frame
 
 KIND: Kind = "image"
+EXAMPLE = "--source street.mp4, --source rtsp://user:password@host:554/stream"
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_MS = 10_000
 
 
 class Video(Source):
-    """An open video; `Frame.time` is media time in seconds."""
+    """An open video; `Frame.time` is media time in seconds, of a stream the monotonic clock."""
 
     def __init__(self, name: str) -> None:
         is_url = "://" in name
@@ -55,10 +57,13 @@ class Video(Source):
         index = 0
         try:
             while True:
-                ok, image = self._capture.read()
-                if not ok:
+                ok = self._capture.grab()
+                now = monotonic()
+                ok, image = self._capture.retrieve() if ok else (False, None)
+                if not ok or image is None:
                     break
-                yield Frame(np.asarray(image, np.uint8), self._time(index), index, self.name)
+                time = now if self.live else self._time(index)
+                yield Frame(np.asarray(image, np.uint8), time, index, self.name)
                 index += 1
             self._judge(index)
         finally:
@@ -118,4 +123,6 @@ def _open_url(url: str) -> cv2.VideoCapture:
         return cv2.VideoCapture(url)
     limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
     wishes = [value for limit in limits for value in (limit, _TIMEOUT_MS)]
+    # A decoder with n threads holds n - 1 frames back.
+    wishes += [cv2.CAP_PROP_N_THREADS, 1]
     return cv2.VideoCapture(url, cv2.CAP_FFMPEG, wishes)
