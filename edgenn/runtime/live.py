@@ -141,7 +141,7 @@ class Live(Source):
             return
         self._reader.left.set()
         self._stuck = [r for r in [*self._stuck, self._reader] if r.is_alive()]
-        self.failed(SourceError(f"{self.name} delivered nothing for {late:.0f} s"))
+        self.failed(SourceError(f"{self.name} delivered nothing for {late:.1f} s"))
         self._reader = _Reader(self, None)
         self._reader.start()
 

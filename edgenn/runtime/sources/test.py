@@ -14,6 +14,7 @@ Where the square is at a frame is known: `truth`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from time import monotonic, sleep
@@ -48,16 +49,8 @@ class Pattern(Source):
         self.name = f"test:{name}"
         self.dropped = 0
         texts = _settings(name)
-        found = re.fullmatch(r"([1-9]\d{1,3})x([1-9]\d{1,3})", texts.pop("size"))
-        try:
-            values = {key: float(text) for key, text in texts.items()}
-        except ValueError:
-            values = {}
-        if found is None or not values or not 0 <= values["fps"] < float("inf"):
-            raise SourceError(
-                f"{self.name} has a setting with a wrong value; right is {EXAMPLE.split()[1]}"
-            )
-        self._size = int(found[1]), int(found[2])
+        self._size = _size(texts.pop("size"))
+        values = {key: _number(key, text) for key, text in texts.items()}
         self.live = values["fps"] > 0
         self.fps = values["fps"] or _RATE
         self._frames = int(values["frames"]) or (0 if self.live else _FRAMES)
@@ -119,6 +112,23 @@ def open_source(name: str, options: Options) -> Pattern:
     """
     del options
     return Pattern(name)
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d{1,3})x([1-9]\d{1,3})", text)
+    if found is None:
+        raise SourceError(f"the test pattern's size {text!r} is not WIDTHxHEIGHT, as 320x240")
+    return int(found[1]), int(found[2])
+
+
+def _number(key: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < (-1 if key.endswith("_at") else 0):
+        raise SourceError(f"the test pattern's {key} {text!r} is not a number from 0 up")
+    return value
 
 
 def _settings(name: str) -> dict[str, str]:
