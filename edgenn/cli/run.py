@@ -110,6 +110,8 @@ def command(
         feed = stack.enter_context(open_for(loaded, text, size=size, fps=fps, retries=retries))
         if not feed.live and (size is not None or fps not in (None, feed.fps)):
             raise UsageError("--size is for cameras, --fps for cameras and folders of pictures")
+        if not feed.live and retries is not None:
+            raise UsageError("--retries is for cameras and streams")
         outputs = []
         for name, target in _wanted(loaded, feed, out, save, show):
             sink = plugins.load(sinks, name).open_sink(target, feed.fps)
