@@ -320,3 +320,23 @@ def test_no_window_spans_a_failure(tiny):
     assert len(windows) - 1 == 2 * ((100 - 20) // 5 + 1)
     assert not any(w.start < 5 <= w.end for w in windows)
     assert (pipeline.health.gaps, pipeline.health.reconnects) == (1, 1)
+
+
+def test_closing_does_not_wait_for_an_opening_that_hangs():
+    ends = threading.Event()
+
+    def reopen():
+        ends.wait(20)
+        return wrist
+
+    wrist = Wrist(20, 20)
+    source = Live(reopen, Wrist(0, 20, fails=True))
+    items = iter(source)
+    for _ in range(20):
+        next(items)
+    threading.Timer(0.3, source.stop).start()
+    begun = monotonic()
+    assert list(items) == []
+    assert monotonic() - begun < 2
+    ends.set()
+    wait_until(lambda: wrist.is_closed and not readers())
