@@ -117,6 +117,8 @@ def echo_summary(summary: Summary, what: str) -> None:
         click.echo(
             f"bad readings dropped: {summary.bad}, gaps in the stream: {summary.gaps}", err=True
         )
+    if summary.reconnects:
+        click.echo(f"the source failed and came back: {summary.reconnects}", err=True)
     if summary.latency_ms:
         stages = ", ".join(
             f"{stage} {p50:.2f}/{p95:.2f}/{p99:.2f}"

@@ -70,6 +70,11 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     type=click.FloatRange(min=0, min_open=True),
     help="Rate to ask the camera for, or of a folder of pictures.",
 )
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    help="Live sources: give up after so many failures in a row.  [never]",
+)
 def command(
     model: str | None,
     camera: str | None,
@@ -90,11 +95,13 @@ def command(
     max_frames: int | None,
     size: tuple[int, int] | None,
     fps: float | None,
+    retries: int | None,
 ) -> None:
     """Run MODEL, a bundle, a model file or a built-in model (person), until the source ends.
 
     Ctrl-C and SIGTERM end the run cleanly, with the summary and exit code 0. A
-    source that breaks before its end gives exit code 7.
+    file that breaks before its end gives exit code 7; a camera or stream that does
+    is opened again until it comes back.
     """
     text = _one_source(camera, source, sensor)
     if sensor is not None and model is None:
@@ -116,9 +123,11 @@ def command(
     variant = loaded.variant
     _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
     with contextlib.ExitStack() as stack:
-        feed = stack.enter_context(open_for(loaded, text, size=size, fps=fps))
+        feed = stack.enter_context(open_for(loaded, text, size=size, fps=fps, retries=retries))
         if not feed.live and (size is not None or fps not in (None, feed.fps)):
             raise UsageError("--size is for cameras, --fps for cameras and folders of pictures")
+        if not feed.live and retries is not None:
+            raise UsageError("--retries is for cameras and streams")
         outputs = []
         network = [("mqtt", mqtt), ("webhook", webhook)]
         options: dict[str, dict[str, Any]] = {

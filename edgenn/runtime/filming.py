@@ -54,6 +54,12 @@ class Filming:
         self._look(frame)
         return cut, self._pace.push(frame.time)
 
+    def reset(self) -> None:
+        """The source was opened again: what follows does not continue what came before."""
+        self._last = self._usual = float("nan")
+        self._pace.reset()
+        self._count = 0
+
     def _longest(self) -> float:
         """Seconds without a frame that are still no gap, by the slower of model and source."""
         most = _MOST / self._rate

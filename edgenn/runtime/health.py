@@ -46,7 +46,8 @@ class Summary:
         fps: Results per second of that time.
         latency_ms: Stage to its 50th, 95th and 99th percentile in milliseconds.
         bad: Sensor readings that were dropped: NaN or infinite.
-        gaps: Pauses and steps back in time at which a sensor stream was cut.
+        gaps: Pauses, steps back in time and failures of the source at which a stream was cut.
+        reconnects: How often a live source delivered again after a failure.
     """
 
     frames: int
@@ -56,6 +57,7 @@ class Summary:
     latency_ms: Mapping[str, tuple[float, float, float]]
     bad: int = 0
     gaps: int = 0
+    reconnects: int = 0
 
 
 class Health:
@@ -66,6 +68,7 @@ class Health:
         self.dropped = 0
         self.bad = 0
         self.gaps = 0
+        self.reconnects = 0
         self._histograms: dict[str, Histogram] = {}
         self._start = self._last = perf_counter()
 
@@ -94,4 +97,5 @@ class Health:
             },
             self.bad,
             self.gaps,
+            self.reconnects,
         )

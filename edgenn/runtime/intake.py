@@ -88,6 +88,14 @@ class Intake:
             self._decide(times, self._held[0].source)
             yield from self._release()
 
+    def cut(self) -> None:
+        """The source was opened again: what follows does not continue what came before.
+
+        While the first readings are still held back, their times alone tell of the gap.
+        """
+        if self._held is None:
+            self._last_time = -np.inf
+
     def _finite(self, samples: Samples) -> Samples:
         good = np.isfinite(samples.values).all(axis=1) & np.isfinite(samples.times)
         bad = int((~good).sum())

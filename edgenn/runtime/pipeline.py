@@ -16,6 +16,7 @@ from edgenn.runtime import temporal
 from edgenn.runtime.filming import Filming
 from edgenn.runtime.health import Health, Summary
 from edgenn.runtime.intake import Intake
+from edgenn.runtime.live import Live
 from edgenn.runtime.model import Model, load
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.runtime.sources import Options, Source, open_source
@@ -74,6 +75,7 @@ class Pipeline:
             self._filming = Filming(spec.rate, self.health)
         self._steps = 1  # of the model, that the current item is for
         self._cut_off: tuple[Event, ...] = ()
+        self._connection = 0  # of a source that is opened again when it fails
         if isinstance(source, str | int | Path):
             source = open_for(self.model, source)
         self._source: Iterable[Frame | Samples] = source
@@ -100,7 +102,7 @@ class Pipeline:
                 if self._deliver(result):
                     yield result
         finally:
-            self.health.dropped = getattr(self._source, "dropped", 0)
+            self._count_losses()
             self.close()
 
     def run(self, callback: Callable[[Result], None] | None = None) -> Summary:
@@ -119,6 +121,10 @@ class Pipeline:
     def stop(self) -> None:
         """Ask the run to end after the current frame; from any thread or signal handler."""
         self._stopped.set()
+        # One that waits for a frame would not hear of it.
+        stop = getattr(self._source, "stop", None)
+        if stop is not None:
+            stop()
 
     def close(self) -> None:
         """Close the source and the sinks; may be called again.
@@ -152,10 +158,29 @@ class Pipeline:
     def _all_units(self) -> Iterator[Frame | Window | None]:
         """Frames or windows, and None after each item of the source."""
         for item in self._source:
+            self._join_up()
             yield from self._units(item)
             yield None
         if self._windower is not None:
             yield from self._windows(self._intake.flush())
+
+    def _join_up(self) -> None:
+        """Begin anew where the source was opened again before the newest item."""
+        connection = getattr(self._source, "connection", 0)
+        if connection == self._connection:
+            return
+        self._connection = connection
+        if self._windower is not None:
+            self._intake.cut()
+            return
+        self.health.gaps += 1
+        self._cut_off = self._reset()
+        if self._filming is not None:
+            self._filming.reset()
+
+    def _count_losses(self) -> None:
+        self.health.dropped = getattr(self._source, "dropped", 0)
+        self.health.reconnects = getattr(self._source, "reconnects", 0)
 
     def _units(self, item: Frame | Samples) -> Iterator[Frame | Window]:
         if isinstance(item, Frame) != (self._windower is None):
@@ -198,6 +223,7 @@ class Pipeline:
         total = waited + (perf_counter() - start) * 1e3
         latency = {"capture": waited, **self.model.latency_ms, "total": total}
         self.health.add(latency)
+        self._count_losses()
         return Result(item, prediction, events, latency)
 
     def _deliver(self, result: Result) -> bool:
@@ -223,14 +249,16 @@ def open_for(
     *,
     size: tuple[int, int] | None = None,
     fps: float | None = None,
+    retries: int | None = None,
 ) -> Source:
-    """Open a source for what a model takes.
+    """Open a source for what a model takes; a live one is opened again when it fails.
 
     Args:
         model: Says which channels of a sensor file it wants, and at what rate.
         source: As `open_source` takes it.
         size: Width, height in pixels to ask a camera for.
         fps: Frames per second to ask a camera for, or to assume of a folder of pictures.
+        retries: Failures in a row after which a live source fails; None means never.
 
     Raises:
         SourceError: It is missing or cannot be opened.
@@ -241,4 +269,9 @@ def open_for(
         options = Options(size, fps, spec.channels, spec.rate)
     else:
         options = Options(size, fps)
-    return open_source(source, options, spec.kind)
+
+    def reopen() -> Source:
+        return open_source(source, options, spec.kind)
+
+    opened = reopen()
+    return Live(reopen, opened, retries=retries) if opened.live else opened

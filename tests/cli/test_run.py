@@ -153,6 +153,8 @@ def test_thresholds(run, squares, clip):
         (["--source", "{clip}", "--mqtt", "host/a"], "--mqtt wants mqtt[s]://", 2),
         (["--source", "{clip}", "--mqtt", ""], "--mqtt wants mqtt[s]://", 2),
         (["--source", "{clip}", "--webhook", "host/a"], "--webhook wants an address", 2),
+        (["--source", "{clip}", "--retries", "3"], "--retries is for cameras and streams", 2),
+        (["--source", "test://?fps=30&colour=1"], "no setting 'colour'", 7),
         (["--source", "{clip}", "--show"], "cannot show a window: there is no desktop", 8),
     ],
 )
@@ -206,6 +208,24 @@ def test_a_video_that_breaks_off_fails_after_what_it_had(run, squares, clip, tmp
     assert 5 < frames < 20
     assert f"{frames} frames in" in err
     assert cv2.VideoCapture(str(save)).get(cv2.CAP_PROP_FRAME_COUNT) == frames
+
+
+def test_a_live_source_that_fails_comes_back_and_is_counted(run, squares, tmp_path):
+    out = tmp_path / "o.jsonl"
+    text = "test://?size=128x96&fps=100&fail_at=8"
+    code, _, err = run(squares, "--source", text, "--max-frames", 12, "--out", out)
+    assert code == 0
+    assert "the source failed and came back: 1" in err
+    frames = [json.loads(line)["frame"] for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len(frames) == 12
+    assert frames == sorted(set(frames))
+
+
+def test_a_live_source_may_be_given_up(run, squares):
+    text = "test://?size=128x96&fps=100&fail_at=8"
+    code, _, err = run(squares, "--source", text, "--retries", 0)
+    assert code == 7
+    assert "fails at frame 8" in err
 
 
 def test_a_recording_with_a_bad_line_fails_naming_it(run, levels, recording):

@@ -54,3 +54,13 @@ def test_a_source_far_too_slow_never_fills_a_stream():
     told, health = film(np.arange(5) * 2.0)
     assert [steps for _, steps in told] == [1] * 5
     assert health.gaps == 4
+
+
+def test_a_source_that_was_opened_again_begins_anew_without_a_pause():
+    filming = Filming(10.0, Health())
+    times = np.arange(8) / 20
+    before = [filming.push(Frame(IMAGE, t, i, "door")) for i, t in enumerate(times[:4])]
+    assert [steps for _, steps in before] == [1, 0, 1, 0]
+    filming.push(Frame(IMAGE, times[4], 4, "door"))
+    filming.reset()
+    assert filming.push(Frame(IMAGE, times[5], 5, "door")) == (False, 1)

@@ -1,15 +1,16 @@
 """Where frames and readings come from, one file per kind of source.
 
-A file is a plug-in with two names:
+A file is a plug-in with three names:
 
 - ``KIND``: "image" where it delivers frames, "window" where it delivers readings,
   as in a manifest's input.
+- ``EXAMPLE``: what to write on the command line to use it.
 - ``open_source(name: str, options: Options) -> Source``.
 
 A source is only something to iterate, once, and to close. It ends by
 returning and fails by raising `SourceError`, so that a stream that broke never
-looks like one that is over. It does no more: pacing, threads and dropping
-belong to the pipeline.
+looks like one that is over. It does no more: threads, dropping and opening
+again belong to `edgenn.runtime.live`.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from edgenn.runtime.sources import Kind, Options, Source
 from edgenn.types import Frame
 
 KIND: Kind = "image"
+EXAMPLE = "--camera 0"
 
 _log = logging.getLogger(__name__)
 # Frames waiting in the driver are old frames: one to fill while one is read is enough.
@@ -53,10 +54,11 @@ class Camera(Source):
         index, first = 0, 0.0
         try:
             while True:
-                ok, image = self._capture.read()
-                if not ok:
+                ok = self._capture.grab()
+                now = monotonic()  # decoding comes after it
+                ok, image = self._capture.retrieve() if ok else (False, None)
+                if not ok or image is None:
                     raise SourceError(f"{self.name} stopped delivering after {index} frames")
-                now = monotonic()
                 first = first or now
                 self.dropped = max(0, round((now - first) * self.fps) - index)
                 yield Frame(np.asarray(image, np.uint8), now, index, self.name)
@@ -76,6 +78,27 @@ def open_source(name: str, options: Options) -> Camera:
         SourceError: There is no such camera, or it cannot be opened.
     """
     return Camera(name, options)
+
+
+def cameras(folder: Path = Path("/sys/class/video4linux")) -> list[tuple[str, str]]:
+    """Cameras of this device as V4L2 knows them: path in /dev, and name.
+
+    A camera may have further nodes, for metadata, which give no pictures: only its
+    first one is listed. Empty where there is no V4L2.
+    """
+    nodes = sorted(folder.glob("video*"), key=lambda path: (len(path.name), path.name))
+    return [
+        (f"/dev/{node.name}", _read(node / "name") or "without a name")
+        for node in nodes
+        if _read(node / "index") in ("0", "")
+    ]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:  # unplugged meanwhile, or a driver that does not say
+        return ""
 
 
 def _open(device: str, options: Options) -> cv2.VideoCapture:

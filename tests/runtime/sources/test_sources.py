@@ -19,7 +19,13 @@ def example(request, monkeypatch, clip, pictures, recording):
     real = cv2.VideoCapture
     if request.param == "camera":
         monkeypatch.setattr(cv2, "VideoCapture", lambda name, *_: real(name))
-    named = {"camera": clip, "video": clip, "images": pictures, "csv": recording}
+    named = {
+        "camera": clip,
+        "video": clip,
+        "images": pictures,
+        "csv": recording,
+        "test": "//?size=96x64&frames=9",
+    }
     return request.param, f"{request.param}:{named[request.param]}"
 
 
@@ -98,6 +104,7 @@ def test_refuses_the_other_kind_before_opening(name):
         (".", "images", "."),
         ("run.CSV", "csv", "run.CSV"),
         ("csv:run.txt", "csv", "run.txt"),
+        ("test://?fps=30", "test", "//?fps=30"),
         ("camera:/dev/front", "camera", "/dev/front"),
         ("other:x", "video", "other:x"),
     ],
