@@ -53,6 +53,13 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @click.option("--out", metavar="FILE.jsonl|-", help="Write one JSON object a line.")
 @click.option("--save", metavar="VIDEO", help="Write a video with the results drawn in.")
 @click.option("--show", is_flag=True, help="Show the results in a window; q ends.")
+@click.option("--web", metavar="[HOST:]PORT", help="Serve a page with picture, events, charts.")
+@click.option(
+    "--web-token",
+    envvar="EDGENN_WEB_TOKEN",
+    metavar="TEXT",
+    help="What the page wants to know, also from EDGENN_WEB_TOKEN.  [none on 127.0.0.1]",
+)
 @click.option("--max-frames", type=click.IntRange(min=1), help="End after so many.")
 @click.option("--size", metavar="WxH", callback=_size, help="Size to ask the camera for.")
 @click.option(
@@ -73,6 +80,8 @@ def command(
     out: str | None,
     save: str | None,
     show: bool,
+    web: str | None,
+    web_token: str | None,
     max_frames: int | None,
     size: tuple[int, int] | None,
     fps: float | None,
@@ -103,11 +112,18 @@ def command(
         feed = stack.enter_context(open_for(loaded, text, size=size, fps=fps))
         if not feed.live and (size is not None or fps not in (None, feed.fps)):
             raise UsageError("--size is for cameras, --fps for cameras and folders of pictures")
-        outputs = []
+        outputs, opened = [], {}
         for name, target in _wanted(loaded, feed, out, save, show):
             sink = plugins.load(sinks, name).open_sink(target, feed.fps)
             stack.callback(sink.close)
             outputs.append(sink)
+            opened[name] = sink
+        if web is not None:
+            from edgenn.cli import _web
+
+            page = _web.open_page(web, web_token, model or DEFAULT_MODEL, loaded, feed, opened)
+            stack.callback(page.close)
+            outputs.append(page)
         lines = not outputs and not loaded.manifest.temporal
         mixed = out == "-" and sys.stdout.isatty()
         if not outputs:

@@ -29,7 +29,12 @@ def window(i: int) -> Result:
 @pytest.fixture
 def target(tmp_path):
     """What to open each plug-in with; a new plug-in needs a line here."""
-    return {"jsonl": str(tmp_path / "o.jsonl"), "video": str(tmp_path / "o.mp4"), "memory": "10"}
+    return {
+        "jsonl": str(tmp_path / "o.jsonl"),
+        "video": str(tmp_path / "o.mp4"),
+        "memory": "10",
+        "web": "0",
+    }
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "window"])
