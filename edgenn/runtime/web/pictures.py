@@ -36,6 +36,7 @@ class Pictures:
         self._watchers = 0
         self._hungry = False
         self._closed = False
+        self._buffer: Image = np.empty((0, 0, 3), np.uint8)
         self._pending: tuple[Image, Prediction] | None = None
         self._jpeg: bytes | None = None
         self._number = 0
@@ -45,15 +46,19 @@ class Pictures:
     def offer(self, frame: Frame, prediction: Prediction) -> None:
         """Take the frame if the next picture is due for somebody, which costs one copy.
 
-        The source may reuse the frame's buffer afterwards.
+        The source may reuse the frame's buffer afterwards. For one thread only.
         """
         if not self._hungry:  # without the lock: a frame later is soon enough
             return
-        image = np.array(frame.image, order="C")
+        # Hungry means that nothing waits and nothing is encoded, so the buffer is free; a fresh
+        # one for each picture would cost the loop a page fault every 4 kB.
+        if self._buffer.shape != frame.image.shape:
+            self._buffer = np.empty(frame.image.shape, np.uint8)
+        np.copyto(self._buffer, frame.image)
         with self._changed:
             if self._hungry:
                 self._hungry = False
-                self._pending = (image, prediction)
+                self._pending = (self._buffer, prediction)
                 self._changed.notify_all()
 
     @contextlib.contextmanager

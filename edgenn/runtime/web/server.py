@@ -67,7 +67,8 @@ class Server(socketserver.ThreadingMixIn, HTTPServer):
         port: Port, 0 for any free one.
         board: What is said.
         pictures: What is shown.
-        token: Wanted of every request but ``/healthz`` and ``/readyz``; None for no token.
+        token: Wanted of every request but ``/healthz`` and ``/readyz``; None for no token,
+            and then requests have to name this machine.
 
     Raises:
         OSError: The address cannot be bound.
@@ -91,8 +92,9 @@ class Server(socketserver.ThreadingMixIn, HTTPServer):
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), Handler)
-        # With a token there is nothing to gain by another name for this address.
-        self.names = {"localhost", "127.0.0.1", "[::1]", host} if is_loopback(host) else None
+        # A stranger's page may give its own name this address (DNS rebinding) and so read what
+        # needs no token. It has no token, and the browser sends it no cookie of another name.
+        self.names = {"localhost", "127.0.0.1", "[::1]", host} if token is None else None
         self._thread = threading.Thread(
             target=self.serve_forever, args=(_POLL,), name="web-server", daemon=True
         )

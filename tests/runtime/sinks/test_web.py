@@ -61,6 +61,14 @@ def port_of(sink) -> int:
     return int(sink.url.rstrip("/").rpartition(":")[2])
 
 
+def until(is_so, seconds: float = 5) -> bool:
+    """Whether something comes true in time."""
+    end = monotonic() + seconds
+    while not (found := is_so()) and monotonic() < end:
+        sleep(0.05)
+    return found
+
+
 def get(sink, path, method="GET", **headers):
     """Status, headers and body of one request."""
     connection = http.client.HTTPConnection("127.0.0.1", port_of(sink), timeout=5)
@@ -129,6 +137,8 @@ def test_a_browser_shows_a_moving_picture_events_and_charts(browser, fed, tmp_pa
         browser.call("Emulation.clearDeviceMetricsOverride")
         sleep(1.2)
         browser.screenshot(Path(folder) / "desk.png")
+    browser.run("Object.defineProperty(document, 'hidden', { get: () => true })")
+    assert until(lambda: fed._pictures._watchers == 0)
     assert browser.faults == []
 
 
@@ -173,10 +183,7 @@ def test_pictures_are_encoded_only_while_somebody_watches(page, monkeypatch):
     columns = np.flatnonzero(picture[135, :, 2].astype(int) - picture[135, :, 0] > 100)
     assert abs(columns.mean() - (5 * 149 % 260 + 30)) < 5 * 16
     watcher.close()
-    end = monotonic() + 5
-    while sink._pictures._watchers and monotonic() < end:
-        sink.write(frame(0))
-        sleep(0.05)
+    assert until(lambda: sink.write(frame(0)) or sink._pictures._watchers == 0)
     encoded.clear()
     for i in range(20):
         sink.write(frame(i))
@@ -254,6 +261,13 @@ def test_another_name_for_this_machine_is_refused(page, host):
     status, _, body = get(page(), "/live.json", Host=host)
     assert status == 421
     assert b"frames" not in body
+
+
+def test_with_a_token_any_name_will_do_as_behind_a_proxy(page):
+    sink = page(token=TOKEN)
+    assert get(sink, "/live.json", Host="camera.example")[0] == 401
+    bearer = f"Bearer {TOKEN}"
+    assert get(sink, "/live.json", Host="camera.example", Authorization=bearer)[0] == 200
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:99", "127.0.0.1:8080", "[::1]:8080"])
@@ -334,6 +348,26 @@ def test_no_more_watchers_than_places_and_room_for_the_page(page):
     assert get(sink, "/live.json")[0] == 200
     for watcher in watchers:
         watcher.close()
+
+
+def test_a_watcher_who_does_not_read_holds_up_nobody(page, monkeypatch):
+    monkeypatch.setattr(server.Handler, "timeout", 0.5)
+    sink = page(max_fps=50)
+    stuck = socket.create_connection(("127.0.0.1", port_of(sink)), timeout=5)
+    stuck.sendall(b"GET /video.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8)
+    longest = 0.0
+
+    def write():
+        nonlocal longest
+        start = monotonic()
+        sink.write(Result(Frame(noise, 0, 0), Detections.empty(("a",))))
+        longest = max(longest, monotonic() - start)
+
+    assert until(lambda: write() or sink._pictures._watchers == 1)
+    assert until(lambda: write() or sink._pictures._watchers == 0)
+    assert longest < 0.2
+    stuck.close()
 
 
 def test_a_request_that_drips_is_cut_off(page, monkeypatch):

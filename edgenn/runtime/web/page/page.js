@@ -148,6 +148,7 @@ function show(live) {
 async function tick() {
   try {
     const answer = await fetch("/live.json", { signal: AbortSignal.timeout(5000) });
+    if (answer.status === 401) return location.reload(); // it says what to do
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     show(await answer.json());
   } catch {
