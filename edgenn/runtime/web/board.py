@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from bisect import bisect_left
 from collections import Counter, deque
@@ -166,7 +167,7 @@ class Board:
         data["age"] = None if age is None else round(age, 2)
         data["dropped"] = self.dropped()
         data["picture"] = newest is not None and isinstance(newest.item, Frame)
-        data["source"] = newest.item.source if newest is not None else ""
+        data["source"] = without_login(newest.item.source) if newest is not None else ""
         data["seen"] = _seen(newest.prediction) if newest is not None else []
         return data
 
@@ -197,6 +198,11 @@ def best_scores(predictions: deque[Prediction]) -> dict[str, float]:
             best[label] = max(score, best.get(label, 0.0))
     top = sorted(best.items(), key=lambda pair: -pair[1])[:_TOP]
     return {label: round(score, 4) for label, score in top}
+
+
+def without_login(source: str) -> str:
+    """A source's name without user and password, which camera URLs often hold."""
+    return re.sub(r"://[^/?#]*@", "://", source)
 
 
 def read_temperatures(folder: Path = THERMAL) -> dict[str, float]:

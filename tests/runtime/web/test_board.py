@@ -59,6 +59,21 @@ def test_history_and_events_are_bounded(clock, tmp_path):
     assert len(page.live()["rows"]) == 120
 
 
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsp://admin:p@ss:w@10.0.0.2:554/live", "rtsp://10.0.0.2:554/live"),
+        ("http://cam.lan/a@b", "http://cam.lan/a@b"),
+        ("camera:0", "camera:0"),
+    ],
+)
+def test_no_password_of_a_camera_is_shown(source, shown):
+    page = Board()
+    frame = Frame(np.zeros((8, 8, 3), np.uint8), 0.0, 0, source)
+    page.add(Result(frame, Detections.empty()))
+    assert page.live()["source"] == shown
+
+
 def test_ready_means_a_result_of_late(clock):
     page = Board()
     assert not page.is_ready()
