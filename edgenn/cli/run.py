@@ -63,6 +63,13 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @click.option("--webhook", metavar="URL", help="POST what happens, as JSON.")
 @click.option("--save", metavar="VIDEO", help="Write a video with the results drawn in.")
 @click.option("--show", is_flag=True, help="Show the results in a window; q ends.")
+@click.option("--web", metavar="[HOST:]PORT", help="Serve a page with picture, events, charts.")
+@click.option(
+    "--web-token",
+    envvar="EDGENN_WEB_TOKEN",
+    metavar="TEXT",
+    help="What the page wants to know, also from EDGENN_WEB_TOKEN.  [none on 127.0.0.1]",
+)
 @click.option("--max-frames", type=click.IntRange(min=1), help="End after so many.")
 @click.option("--size", metavar="WxH", callback=_size, help="Size to ask the camera for.")
 @click.option(
@@ -92,6 +99,8 @@ def command(
     webhook: str | None,
     save: str | None,
     show: bool,
+    web: str | None,
+    web_token: str | None,
     max_frames: int | None,
     size: tuple[int, int] | None,
     fps: float | None,
@@ -128,7 +137,7 @@ def command(
             raise UsageError("--size is for cameras, --fps for cameras and folders of pictures")
         if not feed.live and retries is not None:
             raise UsageError("--retries is for cameras and streams")
-        outputs = []
+        outputs, opened = [], {}
         network = [("mqtt", mqtt), ("webhook", webhook)]
         options: dict[str, dict[str, Any]] = {
             "jsonl": {"max_mb": out_max_mb},
@@ -138,6 +147,13 @@ def command(
             sink = plugins.load(sinks, name).open_sink(target, feed.fps, **options.get(name, {}))
             stack.callback(sink.close)
             outputs.append(sink)
+            opened[name] = sink
+        if web is not None:
+            from edgenn.cli import _web
+
+            page = _web.open_page(web, web_token, model or DEFAULT_MODEL, loaded, feed, opened)
+            stack.callback(page.close)
+            outputs.append(page)
         lines = not outputs and not loaded.manifest.temporal
         mixed = out == "-" and sys.stdout.isatty()
         if not outputs:

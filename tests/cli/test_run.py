@@ -6,13 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from time import sleep
 
 import cv2
 import numpy as np
 import pytest
 
-from edgenn.cli import main
+from edgenn.cli import _web, main
 
 EDGENN = [sys.executable, "-m", "edgenn"]
 
@@ -316,3 +317,55 @@ def test_a_recording_that_is_none(run, levels, recording, row, message):
     assert code == 7
     assert message in err
     assert "Traceback" not in err
+
+
+def test_the_web_page_of_a_run(squares, tmp_path):
+    # Nobody reads standard output until the page was looked at, so the run is not over before.
+    command = [*EDGENN, "run", squares, "--source", tmp_path / "long", "--out", "-", "--web", "0"]
+    (tmp_path / "long").mkdir()
+    for i in range(600):
+        cv2.imwrite(str(tmp_path / "long" / f"{i:03}.png"), np.zeros((96, 128, 3), np.uint8))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            lines = iter(process.stderr.readline, b"")
+            said = rb"web page at (http://127\.0\.0\.1:\d+/)\n"
+            url = next(found[1].decode() for line in lines if (found := re.fullmatch(said, line)))
+            for _ in range(100):
+                live = json.loads(page(url + "live.json"))
+                if live["frames"]:
+                    break
+                sleep(0.05)
+            assert (live["model"], live["picture"]) == ("tiny-detect", True)
+            assert live["dropped"] == {"source": 0}
+            assert page(url + "readyz") == b"ok\n"
+            assert page(url + "card.md") == b"This model has no card.\n"
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+            assert process.returncode == 0
+        finally:
+            process.kill()
+
+
+def page(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read()
+
+
+def test_the_page_on_all_addresses_prints_its_token_unless_it_was_given(run, squares, clip):
+    where = ("--source", clip, "--web", "0.0.0.0:0")
+    code, _, err = run(squares, *where)
+    assert code == 0
+    assert re.search(r"^web page at http://0\.0\.0\.0:\d+/\?token=[\w-]{32,}$", err, re.M)
+    _, _, err = run(squares, *where, "--web-token", "never-to-be-shown")
+    assert "never-to-be-shown" not in err
+
+
+def test_the_card_of_a_built_in_model_is_on_its_page():
+    found = _web._card("person")
+    assert found.startswith("# person\n")
+
+
+def test_a_web_address_that_is_none(run, squares, clip):
+    code, _, err = run(squares, "--source", clip, "--web", "here")
+    assert code == 2
+    assert "'here' is not [HOST:]PORT" in sentence(err)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import urllib.request
 from pathlib import Path
 
 import edgenn
 from edgenn.runtime.model import builtin_dir
+from edgenn.runtime.sinks.web import open_sink
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,3 +19,13 @@ def test_built_in_models_come_with_the_package():
 
 def test_the_version_is_the_one_that_was_installed():
     assert importlib.metadata.version("edgenn") == edgenn.__version__
+
+
+def test_the_web_page_comes_with_the_package():
+    sink = open_sink("0")
+    try:
+        for path in ("", "page.js", "page.css", "icon.svg"):
+            with urllib.request.urlopen(sink.url + path, timeout=5) as answer:
+                assert answer.read()
+    finally:
+        sink.close()

@@ -37,6 +37,7 @@ def target(tmp_path, monkeypatch):
         "memory": "10",
         "mqtt": "mqtt://127.0.0.1:9/edgenn",
         "webhook": "http://127.0.0.1:9/",
+        "web": "0",
     }
 
 

@@ -1,0 +1,1 @@
+"""The web page of a run: what it shows, its pictures and the server that answers."""
