@@ -173,8 +173,13 @@ class Live(Source):
             seconds = self._wait if self._failures else 0.0
         reader.left.wait(seconds)
 
-    def put(self, reader: _Reader, item: Item, lost: int) -> bool:
-        """Hand an item over, and so many more that the source lost; False when none is wanted."""
+    def lost(self, count: int) -> None:
+        """The source itself lost so many items."""
+        with self._changed:
+            self.dropped += count
+
+    def put(self, reader: _Reader, item: Item) -> bool:
+        """Hand an item over; False when none is wanted any more."""
         with self._changed:
             if reader.left.is_set():
                 return False
@@ -184,7 +189,6 @@ class Live(Source):
                 self._came_back()
             if self._failures and monotonic() - reader.opened > self._wait:
                 self._failures = 0
-            self.dropped += lost
             if isinstance(item, Frame):
                 item = replace(item, index=reader.base + item.index)
                 self._next_index = item.index + 1
@@ -268,11 +272,15 @@ class _Reader(threading.Thread):
     def _pass_on(self, source: Source) -> None:
         lost = 0
         self.begin(self._live.stall)
-        for item in source:
-            if not self._live.put(self, item, source.dropped - lost):
-                return
-            lost = source.dropped
-            self.begin(self._live.stall)
+        try:
+            for item in source:
+                self._live.lost(source.dropped - lost)
+                lost = source.dropped
+                if not self._live.put(self, item):
+                    return
+                self.begin(self._live.stall)
+        finally:
+            self._live.lost(source.dropped - lost)
 
     def close(self) -> None:
         """Close the source that it has."""

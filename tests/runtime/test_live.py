@@ -221,14 +221,15 @@ def test_a_slow_consumer_gets_the_newest_frame_and_counts_the_others():
     assert missed <= source.dropped <= missed + 1
 
 
-def test_the_last_failure_in_a_row_ends_the_run(squares):
+def test_the_last_failure_in_a_row_ends_the_run(squares, monkeypatch):
+    monkeypatch.setattr(live, "_FIRST_WAIT_S", 0.3)  # longer than a connection holds
     for retries in (0, 2):
         source = open_for(squares, "test://?size=64x48&fps=500&fail_at=2", retries=retries)
         pipeline = Pipeline(source, squares)
         with pytest.raises(SourceError, match="fails at frame 2"):
             pipeline.run()
         assert pipeline.health.reconnects == retries
-        assert pipeline.health.frames + pipeline.health.dropped == 2 * (retries + 1)
+        assert pipeline.health.frames + pipeline.health.dropped >= 2 * (retries + 1)
 
 
 def test_a_connection_that_holds_ends_the_row():
