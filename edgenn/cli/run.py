@@ -23,6 +23,7 @@ from edgenn.errors import UsageError
 from edgenn.runtime import sinks
 from edgenn.runtime.model import Model, load
 from edgenn.runtime.pipeline import Pipeline, open_for
+from edgenn.runtime.sinks import Sink
 from edgenn.runtime.sources import Source
 
 _log = logging.getLogger(__name__)
@@ -133,10 +134,7 @@ def command(
     _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
     with contextlib.ExitStack() as stack:
         feed = stack.enter_context(open_for(loaded, text, size=size, fps=fps, retries=retries))
-        if not feed.live and (size is not None or fps not in (None, feed.fps)):
-            raise UsageError("--size is for cameras, --fps for cameras and folders of pictures")
-        if not feed.live and retries is not None:
-            raise UsageError("--retries is for cameras and streams")
+        _refuse_live_flags(feed, size, fps, retries)
         outputs, opened = [], {}
         network = [("mqtt", mqtt), ("webhook", webhook)]
         options: dict[str, dict[str, Any]] = {
@@ -154,13 +152,7 @@ def command(
             page = _web.open_page(web, web_token, model or DEFAULT_MODEL, loaded, feed, opened)
             stack.callback(page.close)
             outputs.append(page)
-        lines = not outputs and not loaded.manifest.temporal
-        mixed = out == "-" and sys.stdout.isatty()
-        if not outputs:
-            outputs.append(_live.Lines() if lines else _live.Events())
-        # A line that is written over would tear what is printed to the same terminal.
-        if sys.stderr.isatty() and not lines and not mixed:
-            outputs.append(_live.Status())
+        outputs += _on_the_terminal(loaded, alone=not outputs, mixed=out == "-")
         pipeline = stack.enter_context(Pipeline(feed, loaded, outputs, max_frames=max_frames))
         with _stop_on_signals(pipeline.stop):
             try:
@@ -177,6 +169,29 @@ def _one_source(camera: str | None, source: str | None, sensor: str | None) -> s
     if len(given) != 1:
         raise UsageError("give exactly one of --camera, --source and --sensor")
     return given[0]
+
+
+def _refuse_live_flags(
+    feed: Source, size: tuple[int, int] | None, fps: float | None, retries: int | None
+) -> None:
+    if feed.live:
+        return
+    if size is not None or fps not in (None, feed.fps):
+        raise UsageError("--size is for cameras, --fps for cameras and folders of pictures")
+    if retries is not None:
+        raise UsageError("--retries is for cameras and streams")
+
+
+def _on_the_terminal(model: Model, *, alone: bool, mixed: bool) -> list[Sink]:
+    """What a person sees: events or changes where there is no other output, and a status."""
+    shown: list[Sink] = []
+    lines = alone and not model.manifest.temporal
+    if alone:
+        shown.append(_live.Lines() if lines else _live.Events())
+    # A line that is written over would tear what is printed to the same terminal.
+    if sys.stderr.isatty() and not lines and not (mixed and sys.stdout.isatty()):
+        shown.append(_live.Status())
+    return shown
 
 
 def _belongs(flag: str, value: object, needed: str, there: object) -> None:
