@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 # What the decision is taken from: so many readings, or fewer that span so many seconds.
 _HELD, _LEAST, _SECONDS = 64, 16, 2.0
 # Seconds of readings of which units are judged, and how often.
-_UNIT_SECONDS, _UNIT_CHECKS = 3.0, 20
+_UNIT_SECONDS, _UNIT_CHECKS = 3.0, 200
 
 
 class Intake:
