@@ -69,7 +69,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix with orthogonal rows or columns, roughly: singular values 0.7..1.2.
+    """The nearest matrix with orthogonal rows or columns, roughly: most singular values 0.7..1.2.
 
     Args:
         matrix: (R, C) float32.

@@ -150,7 +150,8 @@ def test_resume_at_every_place_is_the_same(
         recipe = fine_tuning(make_recipe, boxes_data, teacher.folder)
     else:
         data = boxes_data if task == "detect" else waves_data
-        recipe = make_recipe(task, data, epochs=2, batch=40)
+        more = {"optimizer": "muon"} if task == "sequence" else {}
+        recipe = make_recipe(task, data, epochs=2, batch=40, **more)
     whole = train(Job(recipe, tmp_path / "whole", device="cpu"))
     times = 0
     while True:
