@@ -16,11 +16,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from edgenn.bundle.manifest import Strict
 from edgenn.errors import ModelError
 from edgenn.runtime.temporal import Stage
+from edgenn.runtime.temporal._shared import parse, span
 from edgenn.types import Classification, Event, Frame, Prediction, Window
 
 
@@ -54,7 +55,7 @@ class Ctc(Stage):
         """Returns the prediction, and the event of the spike that is over."""
         if not isinstance(prediction, Classification):
             raise ModelError("ctc takes the scores of a classifier, not detections")
-        start, end = self._span(item)
+        start, end = span(item, self._last)
         self._last = end
         spike, label = self._spike, prediction.label
         if spike is not None and spike.label == label:
@@ -79,12 +80,6 @@ class Ctc(Stage):
             self._quiet_until = spike.end + self._params.refractory
         return (spike,)
 
-    def _span(self, item: Frame | Window) -> tuple[float, float]:
-        if isinstance(item, Frame):
-            return item.time, item.time
-        # Windows overlap; what is new in this one lies after the end of the last one.
-        return item.start if self._last is None else max(item.start, self._last), item.end
-
 
 def build(params: Mapping[str, Any], labels: tuple[str, ...]) -> Ctc:
     """Make the stage.
@@ -92,11 +87,7 @@ def build(params: Mapping[str, Any], labels: tuple[str, ...]) -> Ctc:
     Raises:
         ModelError: A parameter that it does not have, out of range, or an unknown label.
     """
-    try:
-        parsed = Params.model_validate(params)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ModelError(f"temporal.ctc is not valid: {faults}") from error
+    parsed = parse(Params, params, "ctc")
     if parsed.blank and parsed.blank not in labels:
         raise ModelError(f"temporal.ctc.blank names a label that is not there: {parsed.blank}")
     return Ctc(parsed, labels)

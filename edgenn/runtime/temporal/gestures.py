@@ -25,11 +25,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from edgenn.bundle.manifest import Strict
 from edgenn.errors import ModelError
 from edgenn.runtime.temporal import Stage
+from edgenn.runtime.temporal._shared import parse, span
 from edgenn.types import Classification, Event, Floats, Frame, Prediction, Window
 
 Score = Annotated[float, Field(ge=0, le=1)]
@@ -124,7 +125,7 @@ class Gestures(Stage):
         """Returns the smoothed classification, and the event that is due."""
         if not isinstance(prediction, Classification):
             raise ModelError("gestures takes the scores of a classifier, not detections")
-        start, now = self._span(item)
+        start, now = span(item, self._last)
         scores = self._smoothed(prediction.scores, now)
         above = scores >= self._off
         rival = None
@@ -228,12 +229,6 @@ class Gestures(Stage):
         label = self._labels[active.class_id]
         return Event(label, active.start - lag, active.held - lag, active.score)
 
-    def _span(self, item: Frame | Window) -> tuple[float, float]:
-        if isinstance(item, Frame):
-            return item.time, item.time
-        # Windows overlap; what is new in this one lies after the end of the last one.
-        return item.start if self._last is None else max(item.start, self._last), item.end
-
 
 def build(params: Mapping[str, Any], labels: tuple[str, ...]) -> Gestures:
     """Make the stage.
@@ -241,13 +236,7 @@ def build(params: Mapping[str, Any], labels: tuple[str, ...]) -> Gestures:
     Raises:
         ModelError: A parameter that it does not have, out of range, or an unknown label.
     """
-    try:
-        parsed = Params.model_validate(params)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'gestures'}: {e['msg']}" for e in error.errors()
-        )
-        raise ModelError(f"temporal.gestures is not valid: {faults}") from error
+    parsed = parse(Params, params, "gestures")
     for key, named in (("background", parsed.background), ("class_on", parsed.class_on)):
         unknown = sorted(set(named) - set(labels))
         if unknown:

@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from edgenn.bundle.manifest import Strict
 from edgenn.errors import ModelError
 from edgenn.runtime.temporal import Stage
+from edgenn.runtime.temporal._shared import parse, span
 from edgenn.types import Classification, Event, Floats, Frame, Prediction, Window
 
 
@@ -54,7 +55,7 @@ class Smoothing(Stage):
         else:
             self._scores = self._scores + self._alpha * (prediction.scores - self._scores)
         smooth = Classification(self._scores, prediction.labels)
-        start, end = self._span(item)
+        start, end = span(item, self._last)
         self._last = end
         current = self._event
         if not self._holds(smooth):
@@ -75,12 +76,6 @@ class Smoothing(Stage):
     def _holds(self, smooth: Classification) -> bool:
         return smooth.score >= self._params.threshold and smooth.label not in self._params.ignore
 
-    def _span(self, item: Frame | Window) -> tuple[float, float]:
-        if isinstance(item, Frame):
-            return item.time, item.time
-        # Windows overlap; what is new in this one lies after the end of the last one.
-        return item.start if self._last is None else max(item.start, self._last), item.end
-
 
 def build(params: Mapping[str, Any], labels: tuple[str, ...]) -> Smoothing:
     """Make the stage.
@@ -88,11 +83,7 @@ def build(params: Mapping[str, Any], labels: tuple[str, ...]) -> Smoothing:
     Raises:
         ModelError: A parameter that it does not have, out of range, or an unknown label.
     """
-    try:
-        parsed = Params.model_validate(params)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ModelError(f"temporal.smoothing is not valid: {faults}") from error
+    parsed = parse(Params, params, "smoothing")
     unknown = sorted(set(parsed.ignore) - set(labels))
     if unknown:
         raise ModelError(f"temporal.smoothing.ignore names labels that are not there: {unknown}")
