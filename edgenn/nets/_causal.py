@@ -8,7 +8,7 @@ the streaming form with one chunk, so the two share weights and code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -133,24 +133,40 @@ class Conv(Layer):
         return y.transpose(1, 2), memory
 
 
-class Chain(Layer):
-    """One layer after another."""
+class _Several(Layer):
+    """Layers whose memories lie in a row."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        for layer in _layers(self.layers):
-            self.step *= layer.step
 
     def memory(self, batch: int) -> Memory:
         """The memories of all layers, in a row."""
-        return [tensor for layer in _layers(self.layers) for tensor in layer.memory(batch)]
+        return [tensor for layer in self._all() for tensor in layer.memory(batch)]
+
+    def _shared_out(self, memory: Memory) -> Iterator[tuple[Layer, Memory]]:
+        """Every layer with its part of the memory."""
+        for layer in self._all():
+            count = len(layer.memory(1))
+            yield layer, memory[:count]
+            memory = memory[count:]
+
+    def _all(self) -> list[Layer]:
+        return list(self.layers)  # type: ignore[arg-type]  # a ModuleList forgets the type
+
+
+class Chain(_Several):
+    """One layer after another."""
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        super().__init__(layers)
+        for layer in self._all():
+            self.step *= layer.step
 
     def stream(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """(B, T, C) to (B, T / step, C')."""
         kept: Memory = []
-        for layer in _layers(self.layers):
-            own, memory = _take(memory, layer)
+        for layer, own in self._shared_out(memory):
             x, new = layer.stream(x, own)
             kept += new
         return x, kept
@@ -260,29 +276,18 @@ class Pools(Layer):
         return torch.stack(tops, 1), [top]
 
 
-class Dense(Layer):
+class Dense(Chain):
     """Layers in a row, whose outputs are all kept: (B, T, C) to the sum of their channels.
 
     Huang et al. 2016 (https://arxiv.org/abs/1608.06993), for the summary only. Where a
     layer has a stride, those before it give what they know at the end of each step.
     """
 
-    def __init__(self, layers: Iterable[Layer]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
-        for layer in _layers(self.layers):
-            self.step *= layer.step
-
-    def memory(self, batch: int) -> Memory:
-        """The memories of all layers, in a row."""
-        return [tensor for layer in _layers(self.layers) for tensor in layer.memory(batch)]
-
     def stream(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """(B, T, C) to (B, T / step, C')."""
         kept: Memory = []
         found: list[Tensor] = []
-        for layer in _layers(self.layers):
-            own, memory = _take(memory, layer)
+        for layer, own in self._shared_out(memory):
             x, new = layer.stream(x, own)
             kept += new
             if layer.step > 1:
@@ -291,37 +296,18 @@ class Dense(Layer):
         return torch.cat(found, 2), kept
 
 
-class Beside(Layer):
+class Beside(_Several):
     """Several layers on the same input, their outputs side by side."""
-
-    def __init__(self, layers: Iterable[Layer]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
-
-    def memory(self, batch: int) -> Memory:
-        """The memories of all layers, in a row."""
-        return [tensor for layer in _layers(self.layers) for tensor in layer.memory(batch)]
 
     def stream(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """(B, T, C) to (B, T, C')."""
         kept: Memory = []
         found: list[Tensor] = []
-        for layer in _layers(self.layers):
-            own, memory = _take(memory, layer)
+        for layer, own in self._shared_out(memory):
             y, new = layer.stream(x, own)
             found.append(y)
             kept += new
         return torch.cat(found, 2), kept
-
-
-def _layers(modules: nn.ModuleList) -> list[Layer]:
-    return list(modules)  # type: ignore[arg-type]  # a ModuleList forgets the type
-
-
-def _take(memory: Memory, layer: Layer) -> tuple[Memory, Memory]:
-    """The first tensors, which are this layer's, and the rest."""
-    count = len(layer.memory(1))
-    return memory[:count], memory[count:]
 
 
 class Classifier(Chain):
