@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,20 +12,17 @@ from numpy.typing import NDArray
 
 from edgenn.bundle.manifest import ImageInput
 from edgenn.data import Clip, videos
+from edgenn.data._kept import Kept
 from edgenn.data._sample import Sample
 from edgenn.data._windows import Ids, last_only, settled
 from edgenn.data.augment import hsv
 from edgenn.errors import DataError
 from edgenn.ops.pace import pick
-from edgenn.ops.preprocess import ImagePreprocessor, place
+from edgenn.ops.preprocess import place
 from edgenn.plugins import suggestion
 from edgenn.recipe.schema import Augment, Recipe
 from edgenn.types import Floats, Image
 
-_log = logging.getLogger(__name__)
-
-# Decoded clips of one feed stay in memory up to so many bytes.
-CACHE_BYTES = 1 << 30
 # Frames are kept for training at this multiple of the net's rate, so that a change of speed
 # finds one near every moment.
 _DETAIL = 3.0
@@ -48,7 +41,7 @@ class _Film:
     rate: float
 
 
-class Clips:
+class Clips(Kept[_Film]):
     """See `edgenn.data.feed.Feed`, which is this for clips.
 
     Raises:
@@ -64,54 +57,23 @@ class Clips:
         *,
         train: bool,
     ) -> None:
-        self._clips, self._train, self._spec = clips, train, spec
+        self._clips, self._train = clips, train
         self._augment, self._settle, self._seed = recipe.augment, recipe.train.settle, recipe.seed
         self._mirrored = _mirrored(recipe.augment, labels) if train else None
-        self._restart()
-
-    def _restart(self) -> None:
-        # Its buffers are views of each other, which pickling would tear apart.
-        self._prepare = ImagePreprocessor(self._spec.steps, self._spec.color, "nchw")
-        self._kept: dict[int, _Film] = {}
+        side = "training" if train else "validation"
+        super().__init__(spec, f"{side} clips")
 
     def __len__(self) -> int:
         return len(self._clips)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_prepare")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._restart()
-
-    def preload(self) -> None:
-        """Decode clips until all are in memory, or as many as may be."""
-        used = 0
-        pool = ThreadPoolExecutor(os.cpu_count())
-        try:
-            for i, film in enumerate(pool.map(self._decode, range(len(self)))):
-                used += film.frames.nbytes
-                if used > CACHE_BYTES:
-                    break
-                self._kept[i] = film
-        finally:
-            pool.shutdown(cancel_futures=True)
-        _log.info(
-            "%d of %d %s clips are kept in memory (%.0f MB)",
-            len(self._kept),
-            len(self),
-            "training" if self._train else "validation",
-            sum(film.frames.nbytes for film in self._kept.values()) / 1e6,
-        )
-
     def raw(self, i: int) -> Image:
         """(T, H, W, 3) uint8 BGR frames of the net's size, as many a second as it takes."""
-        film = self._film(i)
+        film = self._decoded(i)
         return _colour(film.frames[self._all_of(film)])
 
     def frame_size(self, i: int) -> tuple[int, int]:
         """Frames and colours."""
-        return len(self._all_of(self._film(i))), 3
+        return len(self._all_of(self._decoded(i))), 3
 
     def truth(self, i: int) -> tuple[Floats, Ids]:
         """The class of the clip, to be known at its end."""
@@ -121,7 +83,7 @@ class Clips:
     def sample(self, i: int, epoch: int) -> Sample:
         """Clip ``i`` for the net; changed at random in training."""
         boxes = np.zeros((0, 4), np.float32)
-        film, class_id = self._film(i), self._clips[i].class_id
+        film, class_id = self._decoded(i), self._clips[i].class_id
         if not self._train:
             frames = film.frames[self._all_of(film)]
             return Sample(self._ready(frames), last_only(len(frames), class_id), boxes, i)
@@ -158,8 +120,8 @@ class Clips:
             wanted[:] = self._prepare.finish(shown)[0]
         return out
 
-    def _film(self, i: int) -> _Film:
-        return self._kept[i] if i in self._kept else self._decode(i)
+    def _bytes(self, sample: _Film) -> int:
+        return sample.frames.nbytes
 
     def _decode(self, i: int) -> _Film:
         clip = self._clips[i]

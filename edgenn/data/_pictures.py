@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,17 +10,14 @@ from numpy.typing import NDArray
 
 from edgenn.bundle.manifest import ImageInput
 from edgenn.data import Picture
+from edgenn.data._kept import Kept
 from edgenn.data._sample import Sample
 from edgenn.data.augment import Boxed, hsv, mixup, mosaic, warp
 from edgenn.data.images import read
-from edgenn.ops.preprocess import ImagePreprocessor, Letterbox, geometry, place
+from edgenn.ops.preprocess import Letterbox, geometry, place
 from edgenn.recipe.schema import Recipe
 from edgenn.types import Floats, Image
 
-_log = logging.getLogger(__name__)
-
-# Decoded pictures of one feed stay in memory up to so many bytes.
-CACHE_BYTES = 1 << 30
 # Training pictures are kept at this multiple of the net's size, so that zooming in stays sharp.
 _DETAIL = 1.5
 _GREY = 114
@@ -35,7 +28,7 @@ _MOSAIC = 2
 _Small = tuple[Image, tuple[int, int]]
 
 
-class Pictures:
+class Pictures(Kept[_Small]):
     """See `edgenn.data.feed.Feed`, which is this for pictures."""
 
     def __init__(
@@ -47,43 +40,11 @@ class Pictures:
         self._mosaic = recipe.augment.mosaic if joins else 0.0
         self._mixup = recipe.augment.mixup if joins else 0.0
         self._plain_from = recipe.plain_from
-        self._spec = spec
-        self._restart()
-
-    def _restart(self) -> None:
-        # Its buffers are views of each other, which pickling would tear apart.
-        self._prepare = ImagePreprocessor(self._spec.steps, self._spec.color, "nchw")
-        self._kept: dict[int, _Small] = {}
+        side = "training" if train else "validation"
+        super().__init__(spec, f"{side} pictures")
 
     def __len__(self) -> int:
         return len(self._pictures)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_prepare")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._restart()
-
-    def preload(self) -> None:
-        """Decode pictures until all are in memory, or as many as may be."""
-        used = 0
-        pool = ThreadPoolExecutor(os.cpu_count())
-        try:
-            for i, small in enumerate(pool.map(self._decode, range(len(self)))):
-                used += small[0].nbytes
-                if used > CACHE_BYTES:
-                    break
-                self._kept[i] = small
-        finally:
-            pool.shutdown(cancel_futures=True)
-        _log.info(
-            "%d of %d %s pictures are kept in memory (%.0f MB)",
-            len(self._kept),
-            len(self),
-            "training" if self._train else "validation",
-            sum(small[0].nbytes for small in self._kept.values()) / 1e6,
-        )
 
     def raw(self, i: int) -> Image:
         """The picture as the file has it."""
@@ -91,7 +52,7 @@ class Pictures:
 
     def frame_size(self, i: int) -> tuple[int, int]:
         """Height, width of the picture in the file."""
-        return self._small(i)[1]
+        return self._decoded(i)[1]
 
     def truth(self, i: int) -> tuple[Floats, NDArray[np.int64]]:
         """Boxes in pixels of `raw`, and class ids."""
@@ -101,7 +62,7 @@ class Pictures:
         """Picture ``i`` for the net; changed at random in training."""
         if self._train:
             return self._train_sample(i, epoch)
-        placed, size = self._small(i)
+        placed, size = self._decoded(i)
         boxes, class_ids = self.truth(i)
         boxes = geometry(size, self._prepare.placing).to_net(boxes)
         return Sample(self._prepare.finish(placed)[0].copy(), class_ids, boxes, i)
@@ -131,13 +92,13 @@ class Pictures:
         return Sample(x[0].copy(), class_ids, boxes, i)
 
     def _boxed(self, i: int) -> Boxed:
-        image, size = self._small(i)
+        image, size = self._decoded(i)
         boxes, class_ids = self.truth(i)
         factor = np.array([image.shape[1] / size[1], image.shape[0] / size[0]] * 2, np.float32)
         return image, boxes * factor, class_ids
 
-    def _small(self, i: int) -> _Small:
-        return self._kept[i] if i in self._kept else self._decode(i)
+    def _bytes(self, sample: _Small) -> int:
+        return sample[0].nbytes
 
     def _decode(self, i: int) -> _Small:
         image = self.raw(i)

@@ -99,7 +99,7 @@ def test_pickled_feed_gives_the_same_and_is_small(feeds):
 def test_pictures_that_do_not_fit_into_memory_are_decoded_again(feeds, monkeypatch):
     train, val = feeds()
     wanted = [feed[i] for feed in (train, val) for i in range(len(feed))]
-    monkeypatch.setattr("edgenn.data._pictures.CACHE_BYTES", 50_000)
+    monkeypatch.setattr("edgenn.data._kept.CACHE_BYTES", 50_000)
     small = [feed[i] for feed in feeds() for i in range(len(feed))]
     assert all(same(a, b) for a, b in zip(wanted, small, strict=True))
 
