@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+Command = Callable[..., None]
+
+
+def gathered(into: type, name: str, *options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Add options that reach the command as one value.
+
+    Args:
+        into: A dataclass with a field per option.
+        name: The command's parameter for it.
+        options: What ``click.option`` returns, in the order of the help.
+    """
+    fields = [field.name for field in dataclasses.fields(into)]
+
+    def add(command: Command) -> Command:
+        @functools.wraps(command)
+        def gather(*args: object, **values: object) -> None:
+            flags = into(**{field: values.pop(field) for field in fields})
+            command(*args, **{name: flags}, **values)
+
+        added: Command = gather
+        for option in reversed(options):
+            added = option(added)
+        return added
+
+    return add
 
 
 def engine_options(engine: str, precision: str) -> Callable[[F], F]:

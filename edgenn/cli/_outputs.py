@@ -1,0 +1,129 @@
+"""What a command writes: the flags that name outputs, and the sinks that they open."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgenn import plugins
+from edgenn.cli._options import gathered
+from edgenn.errors import UsageError
+from edgenn.runtime import sinks
+from edgenn.runtime.model import Model
+from edgenn.runtime.sinks import Sink
+from edgenn.runtime.sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFlags:
+    """The flags as the user gave them; None where he did not."""
+
+    out: str | None
+    out_max_mb: float | None
+    mqtt: str | None
+    mqtt_buffer: str | None
+    webhook: str | None
+    save: str | None
+    show: bool
+    web: str | None
+    web_token: str | None
+
+    def check(self) -> None:
+        """Refuse flags that belong to one that is missing.
+
+        Raises:
+            UsageError: Names both.
+        """
+        _belongs("--out-max-mb", self.out_max_mb, "--out", self.out)
+        _belongs("--mqtt-buffer", self.mqtt_buffer, "--mqtt", self.mqtt)
+
+    def open(
+        self, model: Model, path: str, feed: Source, stack: contextlib.ExitStack
+    ) -> list[Sink]:
+        """Open the sinks; ``stack`` closes them, also when a later one cannot be opened.
+
+        Args:
+            model: Whose results they get.
+            path: What it was loaded from.
+            feed: What it looks at.
+            stack: Owns the sinks.
+
+        Raises:
+            SinkError: One cannot be opened.
+            UsageError: One does not fit the model or the source.
+        """
+        opened: dict[str, Sink] = {}
+        options: dict[str, dict[str, Any]] = {
+            "jsonl": {"max_mb": self.out_max_mb},
+            "mqtt": {"buffer": self.mqtt_buffer},
+        }
+        for name, target in self._wanted(model, feed):
+            sink = plugins.load(sinks, name).open_sink(target, feed.fps, **options.get(name, {}))
+            stack.callback(sink.close)
+            opened[name] = sink
+        outputs = list(opened.values())
+        if self.web is not None:
+            from edgenn.cli import _web
+
+            page = _web.open_page(self.web, self.web_token, path, model, feed, opened)
+            stack.callback(page.close)
+            outputs.append(page)
+        return outputs
+
+    def _wanted(self, model: Model, feed: Source) -> list[tuple[str, str]]:
+        """Name and target of each sink that was asked for."""
+        if (self.save or self.show) and model.manifest.input.kind != "image":
+            raise UsageError(
+                f"--save and --show need pictures; {model.manifest.name} takes sensor readings"
+            )
+        for target in filter(None, (self.out, self.save)):
+            path, read = Path(target), Path(feed.name)
+            if path.exists() and read.exists() and path.samefile(read):
+                raise UsageError(f"{target} is the source itself; write to another file")
+        wanted = {
+            "jsonl": self.out,
+            "video": self.save,
+            "window": f"edgenn {model.manifest.name}" if self.show else None,
+            "mqtt": self.mqtt,
+            "webhook": self.webhook,
+        }
+        return [(name, target) for name, target in wanted.items() if target is not None]
+
+
+def _belongs(flag: str, value: object, needed: str, there: object) -> None:
+    if value is not None and there is None:
+        raise UsageError(f"{flag} is of no use without {needed}")
+
+
+output_options = gathered(
+    OutputFlags,
+    "outputs",
+    click.option("--out", metavar="FILE.jsonl|-", help="Write one JSON object a line."),
+    click.option(
+        "--out-max-mb",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Rotate the file of --out at so many MB, and keep five old ones.",
+    ),
+    click.option(
+        "--mqtt", metavar="URL", help="Send to mqtt[s]://[user:password@]host[:port]/topic."
+    ),
+    click.option(
+        "--mqtt-buffer",
+        metavar="DIR",
+        help="Where results wait for the broker.  [XDG state folder]",
+    ),
+    click.option("--webhook", metavar="URL", help="POST what happens, as JSON."),
+    click.option("--save", metavar="VIDEO", help="Write a video with the results drawn in."),
+    click.option("--show", is_flag=True, help="Show the results in a window; q ends."),
+    click.option("--web", metavar="[HOST:]PORT", help="Serve a page with picture, events, charts."),
+    click.option(
+        "--web-token",
+        envvar="EDGENN_WEB_TOKEN",
+        metavar="TEXT",
+        help="What the page wants to know, also from EDGENN_WEB_TOKEN.  [none on 127.0.0.1]",
+    ),
+)
