@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from edgenn.cli._options import gathered
 from edgenn.errors import UsageError
 from edgenn.runtime.model import Model
+from edgenn.runtime.paced import Paced
 from edgenn.runtime.pipeline import open_for
+from edgenn.runtime.recording import is_recording
 from edgenn.runtime.sources import Source
 
 
@@ -24,6 +27,7 @@ class SourceFlags:
     size: tuple[int, int] | None
     fps: float | None
     retries: int | None
+    realtime: bool
 
     @property
     def text(self) -> str:
@@ -32,11 +36,24 @@ class SourceFlags:
         Raises:
             UsageError: None or several are named.
         """
-        named = {"camera:": self.camera, "": self.source, "csv:": self.sensor}
-        given = [kind + text for kind, text in named.items() if text is not None]
+        given = [text for text in (self.video, self.readings) if text is not None]
+        if self.camera is not None and self.source is not None:
+            given = []
         if len(given) != 1:
             raise UsageError("give exactly one of --camera, --source and --sensor")
         return given[0]
+
+    @property
+    def video(self) -> str | None:
+        """What --camera or --source name, as `open_source` takes it."""
+        return self.source if self.camera is None else f"camera:{self.camera}"
+
+    @property
+    def readings(self) -> str | None:
+        """What --sensor names, as `open_source` takes it."""
+        if self.sensor is None or is_recording(Path(self.sensor)):
+            return self.sensor
+        return f"csv:{self.sensor}"
 
     def check(self, model: str | None) -> None:
         """Refuse flags that do not make one source, before anything is loaded.
@@ -61,15 +78,18 @@ class SourceFlags:
             UsageError: It does not deliver what the model takes, or does not know a flag.
         """
         feed = open_for(model, self.text, size=self.size, fps=self.fps, retries=self.retries)
-        if not feed.live:
-            try:
-                self._refuse_live(feed)
-            except UsageError:
-                feed.close()
-                raise
-        return feed
+        try:
+            self._refuse_others(feed)
+        except UsageError:
+            feed.close()
+            raise
+        return Paced(feed) if self.realtime else feed
 
-    def _refuse_live(self, feed: Source) -> None:
+    def _refuse_others(self, feed: Source) -> None:
+        if feed.live:
+            if self.realtime:
+                raise UsageError("--realtime is for files; cameras and streams are live as it is")
+            return
         if self.size is not None or self.fps not in (None, feed.fps):
             raise UsageError("--size is for cameras, --fps for cameras and folders of pictures")
         if self.retries is not None:
@@ -91,9 +111,11 @@ source_options = gathered(
     "where",
     click.option("--camera", metavar="N", help="Camera number, or its path in /dev."),
     click.option(
-        "--source", metavar="FILE|DIR|URL", help="Video, picture, folder of pictures, stream."
+        "--source",
+        metavar="FILE|DIR|URL",
+        help="Video, picture, folder of them, stream, recording.",
     ),
-    click.option("--sensor", metavar="FILE.csv", help="Sensor recording with a header line."),
+    click.option("--sensor", metavar="FILE.csv|DIR", help="CSV with a header line, or recording."),
     click.option("--size", metavar="WxH", callback=_size, help="Size to ask the camera for."),
     click.option(
         "--fps",
@@ -105,4 +127,5 @@ source_options = gathered(
         type=click.IntRange(min=0),
         help="Live sources: give up after so many failures in a row.  [never]",
     ),
+    click.option("--realtime", is_flag=True, help="Files: at the pace of their times."),
 )

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Literal
 
 import click
@@ -18,13 +15,13 @@ from edgenn.cli._feed import SourceFlags, source_options
 from edgenn.cli._options import engine_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import hush_opencv, hushed_stderr
+from edgenn.cli._signals import stop_on_signals
 from edgenn.runtime.model import Model, load
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
 
 _log = logging.getLogger(__name__)
 DEFAULT_MODEL = "person"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.command(short_help="Run a model on a camera, video, pictures or sensor file.")
@@ -71,7 +68,7 @@ def command(
         opened = outputs.open(loaded, model or DEFAULT_MODEL, feed, stack)
         opened += _on_the_terminal(loaded, alone=not opened, mixed=outputs.out == "-")
         pipeline = stack.enter_context(Pipeline(feed, loaded, opened, max_frames=max_frames))
-        with _stop_on_signals(pipeline.stop):
+        with stop_on_signals(pipeline.stop):
             try:
                 pipeline.run()
             finally:
@@ -90,18 +87,3 @@ def _on_the_terminal(model: Model, *, alone: bool, mixed: bool) -> list[Sink]:
     if sys.stderr.isatty() and not lines and not (mixed and sys.stdout.isatty()):
         shown.append(_live.Status())
     return shown
-
-
-@contextlib.contextmanager
-def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    def handle(number: int, frame: FrameType | None) -> None:
-        del frame
-        stop()
-        signal.signal(number, before[number])  # a second one does not wait
-
-    before = {int(n): signal.signal(n, handle) or signal.SIG_DFL for n in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

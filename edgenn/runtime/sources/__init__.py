@@ -7,6 +7,9 @@ A file is a plug-in with three names:
 - ``EXAMPLE``: what to write on the command line to use it.
 - ``open_source(name: str, options: Options) -> Source``.
 
+One that may deliver either has also ``kinds(name: str) -> tuple[Kind, ...]``, what there is
+under that name, and heeds ``options.kind``.
+
 A source is only something to iterate, once, and to close. It ends by
 returning and fails by raising `SourceError`, so that a stream that broke never
 looks like one that is over. It does no more: threads, dropping and opening
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -41,12 +44,16 @@ class Options:
         fps: Frames per second to ask a camera for, or to assume of a folder of pictures.
         channels: Columns of a sensor file to deliver, in this order; empty means all.
         rate: Readings per second of a sensor file without timestamps; 0 if not known.
+        realtime: Whether files deliver at the pace of their times; heeded for all of them.
+        kind: What is wanted of a recording that has frames and readings.
     """
 
     size: tuple[int, int] | None = None
     fps: float | None = None
     channels: tuple[str, ...] = ()
     rate: float = 0.0
+    realtime: bool = False
+    kind: Kind | None = None
 
 
 class Source(Protocol):
@@ -102,10 +109,16 @@ def open_source(
     this = sys.modules[__name__]
     plugin, rest = choose(str(name), plugins.names(this))
     module = plugins.load(this, plugin)
-    if kind not in (None, module.KIND):
+    kinds = module.kinds(rest) if hasattr(module, "kinds") else (module.KIND,)
+    if kind is not None and kind not in kinds:
         takes, gives = ("pictures", "sensor readings")[:: 1 if kind == "image" else -1]
         raise UsageError(f"the model takes {takes}, but {rest} delivers {gives}")
-    source: Source = module.open_source(rest, options or Options())
+    options = replace(options or Options(), kind=kind or kinds[0])
+    source: Source = module.open_source(rest, options)
+    if options.realtime and not source.live:
+        from edgenn.runtime.paced import Paced
+
+        return Paced(source)
     return source
 
 
@@ -119,6 +132,8 @@ def choose(text: str, known: list[str]) -> tuple[str, str]:
     if "://" in text:
         return "video", text
     path = Path(text)
+    if (path / "recording.json").is_file():
+        return "recording", text
     if path.is_dir() or path.suffix.lower() in PICTURES:
         return "images", text
     return ("csv" if path.suffix.lower() == ".csv" else "video"), text

@@ -35,7 +35,11 @@ _Reading = tuple[float, list[float]]
 
 
 class Csv(Source):
-    """An open recording; delivers 64 readings at a time."""
+    """An open recording; delivers 64 readings at a time.
+
+    Attributes:
+        channels: Names of the columns that are delivered.
+    """
 
     live = False
 
@@ -59,6 +63,7 @@ class Csv(Source):
             self.close()
             raise
         self._names = names
+        self.channels = tuple(names[column] for column in self._channels)
 
     def __iter__(self) -> Iterator[Samples]:
         """The readings in the order of the file."""

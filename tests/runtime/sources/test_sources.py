@@ -7,6 +7,7 @@ import pytest
 from edgenn import plugins
 from edgenn.errors import SourceError, UsageError
 from edgenn.runtime import sources
+from edgenn.runtime.record import Recorder
 from edgenn.runtime.sources import Options, choose, open_source
 from edgenn.types import Frame, Samples
 
@@ -14,16 +15,19 @@ NAMES = plugins.names(sources)
 
 
 @pytest.fixture
-def example(request, monkeypatch, clip, pictures, recording):
+def example(request, monkeypatch, clip, pictures, recording, tmp_path):
     """Something that each plug-in can open; a new plug-in needs a line here."""
     real = cv2.VideoCapture
     if request.param == "camera":
         monkeypatch.setattr(cv2, "VideoCapture", lambda name, *_: real(name))
+    if request.param == "recording":
+        Recorder({"video": open_source(clip)}, tmp_path / "r").run()
     named = {
         "camera": clip,
         "video": clip,
         "images": pictures,
         "csv": recording,
+        "recording": tmp_path / "r",
         "test": "//?size=96x64&frames=9",
     }
     return request.param, f"{request.param}:{named[request.param]}"
