@@ -13,7 +13,8 @@ The tree::
     ├── SourceError                7   a camera, file or stream that cannot be opened or read
     ├── SinkError                  8   an output that cannot be written
     ├── ParityError                9   a model file does not compute what it should
-    └── AccuracyError              10  an exported variant lost more than ``--max-drop``
+    ├── AccuracyError              10  an exported variant lost more than ``--max-drop``
+    └── ReplayError                11  a recording led to other decisions than were expected
 
 A message is one clear sentence: what was wrong, where, and what to do. The
 command line prints it without a traceback and exits with the class's code.
@@ -88,3 +89,9 @@ class AccuracyError(EdgennError):
     """An exported variant lost more accuracy than was allowed."""
 
     exit_code = 10
+
+
+class ReplayError(EdgennError):
+    """A replayed recording led to other decisions than were expected."""
+
+    exit_code = 11

@@ -230,6 +230,8 @@ class Part:
             self._file.close()
             raise SourceError(f"{self._path} has no header; nothing was recorded")
         self.columns = header
+        if not self._finished:
+            _log.warning("%s was not finished; it is replayed up to where it ends", folder)
 
     def rows(self) -> Iterator[list[float]]:
         """Numbers of each row; ends at the cut of a recording that was not finished.
