@@ -29,6 +29,14 @@ Kind = Literal["image", "window"]
 Item = Frame | Samples
 S = TypeVar("S", bound="Source")
 
+# How names of devices and of encrypted streams begin, and the plug-in for each.
+_STARTS = {
+    "mqtts://": "mqtt",
+    "/dev/video": "camera",
+    "/dev/iio:": "iio",
+    "/dev/serial/": "serial",
+    "/dev/tty": "serial",
+}
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
@@ -39,14 +47,17 @@ class Options:
     Attributes:
         size: Width, height in pixels to ask a camera for.
         fps: Frames per second to ask a camera for, or to assume of a folder of pictures.
-        channels: Columns of a sensor file to deliver, in this order; empty means all.
-        rate: Readings per second of a sensor file without timestamps; 0 if not known.
+        channels: Channels of a sensor to deliver, in this order; empty means all.
+        rate: Readings per second of a sensor that tells no times, or to ask one for; 0 if
+            not known.
+        realtime: Deliver a recording as slowly as it was recorded.
     """
 
     size: tuple[int, int] | None = None
     fps: float | None = None
     channels: tuple[str, ...] = ()
     rate: float = 0.0
+    realtime: bool = False
 
 
 class Source(Protocol):
@@ -90,8 +101,9 @@ def open_source(
 
     Args:
         name: Camera number or ``/dev/video`` path; picture, folder of
-            pictures, video or sensor CSV; or URL of a stream. ``NAME:REST``
-            with a plug-in's name forces that plug-in.
+            pictures, video or sensor CSV; URL of a stream; or a sensor, as
+            ``serial:/dev/ttyUSB0``, ``udp://:5005`` and ``-``. ``NAME:REST`` with a
+            plug-in's name forces that plug-in.
         options: Wishes for it.
         kind: What the model takes, to refuse a source that delivers the other kind.
 
@@ -100,7 +112,7 @@ def open_source(
         UsageError: It delivers frames where readings are wanted, or the reverse.
     """
     this = sys.modules[__name__]
-    plugin, rest = choose(str(name), plugins.names(this))
+    plugin, rest = choose(str(name), plugins.names(this), kind)
     module = plugins.load(this, plugin)
     if kind not in (None, module.KIND):
         takes, gives = ("pictures", "sensor readings")[:: 1 if kind == "image" else -1]
@@ -109,16 +121,26 @@ def open_source(
     return source
 
 
-def choose(text: str, known: list[str]) -> tuple[str, str]:
-    """The plug-in for what a user wrote, and what to open with it."""
+def choose(text: str, known: list[str], kind: Kind | None = None) -> tuple[str, str]:
+    """The plug-in for what a user wrote, and what to open with it.
+
+    Args:
+        text: As the user wrote it.
+        known: Names of the plug-ins.
+        kind: What is wanted, for files of which the name does not tell.
+    """
     prefix, colon, rest = text.partition(":")
     if colon and rest and prefix in known:
         return prefix, rest
-    if text.isdecimal() or text.startswith("/dev/video"):
+    if text.isdecimal():
         return "camera", text
-    if "://" in text:
-        return "video", text
+    for start, name in _STARTS.items():
+        if text.startswith(start):
+            return name, text
+    if text in ("-", "stdin"):
+        return "stdin", "-"
     path = Path(text)
     if path.is_dir() or path.suffix.lower() in PICTURES:
         return "images", text
-    return ("csv" if path.suffix.lower() == ".csv" else "video"), text
+    is_csv = path.suffix.lower() == ".csv" or kind == "window"
+    return ("csv" if is_csv and "://" not in text else "video"), text

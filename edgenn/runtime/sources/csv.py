@@ -1,6 +1,6 @@
 """Replay of a sensor recording: a CSV file whose first line names the columns.
 
-Heeds ``channels``, chosen by name, and ``rate``. Times come from a column
+Heeds ``channels``, chosen by name, ``rate`` and ``realtime``. Times come from a column
 called time or timestamp, in seconds, or else from the rate. Separators may be
 commas, semicolons or tabs.
 
@@ -9,6 +9,11 @@ with its line: the file is not what it seems. "nan", "inf" and empty cells are
 what loggers write when a sensor failed for a moment, and a clock may be set
 back while it records: all of that is delivered as it is, as a live sensor
 would, and the pipeline drops and counts it.
+
+At real speed a reading is delivered when as much time has passed since the first
+one as its own time says, at most 50 ms late, so that what follows from it comes when
+it would have come. It is a recording all the same: its times are those of the file,
+and nothing is dropped where the reader is slow.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import math
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
+from time import monotonic, sleep
 
 import numpy as np
 
@@ -31,11 +37,12 @@ EXAMPLE = "--sensor recording.csv"
 
 _TIME_COLUMNS = ("time", "timestamp")
 _CHUNK = 64
+_REALTIME_S, _POLL_S = 0.05, 0.1
 _Reading = tuple[float, list[float]]
 
 
 class Csv(Source):
-    """An open recording; delivers 64 readings at a time."""
+    """An open recording; delivers 64 readings at a time, at real speed 50 ms of them."""
 
     live = False
 
@@ -59,6 +66,8 @@ class Csv(Source):
             self.close()
             raise
         self._names = names
+        self._labels = tuple(names[column] for column in self._channels)
+        self._realtime = options.realtime
 
     def __iter__(self) -> Iterator[Samples]:
         """The readings in the order of the file."""
@@ -68,15 +77,50 @@ class Csv(Source):
             if first is None:
                 raise SourceError(f"{self.name} has a header but no readings")
             readings = chain([first], readings)
-            while chunk := list(islice(readings, _CHUNK)):
+            index = 0
+            for chunk in self._chunks(readings):
                 times, values = zip(*chunk, strict=True)
-                yield Samples(np.array(values, np.float32), np.array(times, np.float64), self.name)
+                yield Samples(
+                    np.array(values, np.float32),
+                    np.array(times, np.float64),
+                    self.name,
+                    index,
+                    self._labels,
+                )
+                index += len(times)
         finally:
             self.close()
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _chunks(self, readings: Iterator[_Reading]) -> Iterator[list[_Reading]]:
+        if not self._realtime:
+            while chunk := list(islice(readings, _CHUNK)):
+                yield chunk
+            return
+        # From the recording's clock to the monotonic one; a clock set back gets a new one.
+        shift, newest, chunk = math.nan, math.nan, []
+        for reading in readings:
+            time = reading[0]
+            if chunk and not chunk[0][0] <= time < chunk[0][0] + _REALTIME_S:
+                yield chunk
+                chunk = []
+            if not time >= newest and math.isfinite(time):
+                shift = monotonic() - time
+            newest = time if math.isfinite(time) else newest
+            if not self._wait(newest + shift):
+                return
+            chunk.append(reading)
+        if chunk:
+            yield chunk
+
+    def _wait(self, until: float) -> bool:
+        """Let time pass; False where it was closed meanwhile."""
+        while not self._file.closed and (left := until - monotonic()) > 0:
+            sleep(min(left, _POLL_S))
+        return not self._file.closed
 
     def _readings(self) -> Iterator[_Reading]:
         for count, (line, row) in enumerate(self._lines()):
