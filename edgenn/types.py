@@ -8,7 +8,7 @@ wraps all of it in a `Result`. Readers, drawers and writers live elsewhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class Frame:
         index: Number of the frame in its source, from 0.
         source: What the user named as the source.
         path: File the picture came from, for folders of images.
+        readings: Of a sensor that runs beside: those after the frame before, up to ``time``;
+            None where there is none. See `edgenn.runtime.join`.
     """
 
     image: Image
@@ -35,6 +37,7 @@ class Frame:
     index: int
     source: str = ""
     path: str | None = None
+    readings: Samples | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,13 +46,26 @@ class Samples:
 
     Attributes:
         values: (n, C) float32, one row per reading, in the sensor's units; NaN where it failed.
-        times: (n,) float64, seconds, not decreasing unless the sensor's clock was set back.
+        times: (n,) float64, seconds: recording time for files, monotonic clock for live
+            sources; not decreasing unless the sensor's clock was set back.
         source: What the user named as the source.
+        index: Number of the first reading in its source, from 0.
+        channels: C names, where the source knows them.
+        frame: Of a camera that runs beside: its newest picture that is not newer than the
+            last reading; None where there is none. See `edgenn.runtime.join`.
     """
 
     values: Floats
     times: NDArray[np.float64]
     source: str = ""
+    index: int = 0
+    channels: tuple[str, ...] = ()
+    frame: Frame | None = None
+
+    def cut(self, start: int, end: int) -> Samples:
+        """The readings from ``start`` to before ``end``, counted within these."""
+        values, times = self.values[start:end], self.times[start:end]
+        return replace(self, values=values, times=times, index=self.index + start)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +78,7 @@ class Window:
         end: Seconds, time of the last reading.
         index: Number of the window in its source, from 0.
         source: What the user named as the source.
+        frame: Of a camera that runs beside: its newest picture at the last reading, or None.
     """
 
     values: Floats
@@ -69,6 +86,7 @@ class Window:
     end: float
     index: int = 0
     source: str = ""
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,8 @@ down into the movement. Training readers and devices run this same code.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,7 +65,8 @@ class Resampler:
             samples: Finite values whose times do not decrease, also not from push to push.
 
         Returns:
-            All readings that are due: float32, ``rate`` a second; may be none.
+            All readings that are due: float32, ``rate`` a second; may be none. ``index``
+            stays that of the readings given.
 
         Raises:
             ModelError: The readings have another number of channels.
@@ -72,7 +75,7 @@ class Resampler:
         if len(samples.times):
             self._add(samples)
         values, times = self._due() if len(self._times) else (self._values, self._times)
-        return Samples(values.astype(np.float32), times, samples.source)
+        return replace(samples, values=values.astype(np.float32), times=times)
 
     def _add(self, samples: Samples) -> None:
         if not len(self._times):

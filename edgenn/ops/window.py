@@ -51,6 +51,7 @@ class Windower:
                     float(self._times[-1]),
                     self._index,
                     samples.source,
+                    samples.frame,
                 )
                 self._index += 1
                 self._slide()

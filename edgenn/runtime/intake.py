@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -107,7 +108,7 @@ class Intake:
                 samples.source or "the sensor",
             )
         self._health.bad += bad
-        return Samples(samples.values[good], samples.times[good], samples.source)
+        return replace(samples, values=samples.values[good], times=samples.times[good])
 
     def _decide(self, times: NDArray[np.float64], source: str) -> None:
         rate, measured = self._spec.rate, measured_rate(times)
@@ -142,7 +143,7 @@ class Intake:
                 self._health.gaps += 1
                 if self._resampler is not None:
                     self._resampler.reset()
-            part = Samples(samples.values[start:end], samples.times[start:end], samples.source)
+            part = samples.cut(start, end)
             self._last_time = float(part.times[-1])
             self._units.look(part)
             yield bool(cut[start]), part if self._resampler is None else self._resampler.push(part)

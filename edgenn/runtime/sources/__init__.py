@@ -32,6 +32,16 @@ Kind = Literal["image", "window"]
 Item = Frame | Samples
 S = TypeVar("S", bound="Source")
 
+# How names of devices and of encrypted streams begin, and the plug-in for each.
+_STARTS = {
+    "mqtts://": "mqtt",
+    "/dev/video": "camera",
+    "/dev/iio:": "iio",
+    "/dev/serial/": "serial",
+    "/dev/tty": "serial",
+}
+# Endings of sensor recordings; the first tells by itself.
+_TABLES = (".csv", ".tsv", ".txt", ".log")
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
@@ -42,9 +52,10 @@ class Options:
     Attributes:
         size: Width, height in pixels to ask a camera for.
         fps: Frames per second to ask a camera for, or to assume of a folder of pictures.
-        channels: Columns of a sensor file to deliver, in this order; empty means all.
-        rate: Readings per second of a sensor file without timestamps; 0 if not known.
-        realtime: Whether files deliver at the pace of their times; heeded for all of them.
+        channels: Channels of a sensor to deliver, in this order; empty means all.
+        rate: Readings per second of a sensor that tells no times, or to ask one for; 0 if
+            not known.
+        realtime: Deliver files at the pace of their times; heeded for all of them.
         kind: What is wanted of a recording that has frames and readings.
     """
 
@@ -97,8 +108,9 @@ def open_source(
 
     Args:
         name: Camera number or ``/dev/video`` path; picture, folder of
-            pictures, video or sensor CSV; or URL of a stream. ``NAME:REST``
-            with a plug-in's name forces that plug-in.
+            pictures, video or sensor CSV; URL of a stream; or a sensor, as
+            ``serial:/dev/ttyUSB0``, ``udp://:5005`` and ``-``. ``NAME:REST`` with a
+            plug-in's name forces that plug-in.
         options: Wishes for it.
         kind: What the model takes, to refuse a source that delivers the other kind.
 
@@ -107,7 +119,7 @@ def open_source(
         UsageError: It delivers frames where readings are wanted, or the reverse.
     """
     this = sys.modules[__name__]
-    plugin, rest = choose(str(name), plugins.names(this))
+    plugin, rest = choose(str(name), plugins.names(this), kind)
     module = plugins.load(this, plugin)
     kinds = module.kinds(rest) if hasattr(module, "kinds") else (module.KIND,)
     if kind is not None and kind not in kinds:
@@ -122,18 +134,31 @@ def open_source(
     return source
 
 
-def choose(text: str, known: list[str]) -> tuple[str, str]:
-    """The plug-in for what a user wrote, and what to open with it."""
+def choose(text: str, known: list[str], kind: Kind | None = None) -> tuple[str, str]:
+    """The plug-in for what a user wrote, and what to open with it.
+
+    Args:
+        text: As the user wrote it.
+        known: Names of the plug-ins.
+        kind: What is wanted, for files of which the name does not tell.
+    """
     prefix, colon, rest = text.partition(":")
     if colon and rest and prefix in known:
         return prefix, rest
-    if text.isdecimal() or text.startswith("/dev/video"):
-        return "camera", text
+    if text in ("-", "stdin"):
+        return "stdin", "-"
+    starts = (name for start, name in _STARTS.items() if text.startswith(start))
+    plugin = "camera" if text.isdecimal() else next(starts, None)
+    return plugin or _by_path(text, kind), text
+
+
+def _by_path(text: str, kind: Kind | None) -> str:
     if "://" in text:
-        return "video", text
+        return "video"
     path = Path(text)
     if (path / "recording.json").is_file():
-        return "recording", text
+        return "recording"
     if path.is_dir() or path.suffix.lower() in PICTURES:
-        return "images", text
-    return ("csv" if path.suffix.lower() == ".csv" else "video"), text
+        return "images"
+    tables = _TABLES if kind == "window" else _TABLES[:1]
+    return "csv" if path.suffix.lower() in tables else "video"

@@ -73,9 +73,17 @@ class Csv(Source):
             if first is None:
                 raise SourceError(f"{self.name} has a header but no readings")
             readings = chain([first], readings)
+            index = 0
             while chunk := list(islice(readings, _CHUNK)):
                 times, values = zip(*chunk, strict=True)
-                yield Samples(np.array(values, np.float32), np.array(times, np.float64), self.name)
+                yield Samples(
+                    np.array(values, np.float32),
+                    np.array(times, np.float64),
+                    self.name,
+                    index,
+                    self.channels,
+                )
+                index += len(times)
         finally:
             self.close()
 
