@@ -190,9 +190,11 @@ class Result:
         events: What temporal stages concluded at this point.
         latency_ms: Milliseconds per stage: capture, preprocess, inference,
             decode, total.
+        captured: Monotonic seconds when the item was captured or, of files, read.
     """
 
     item: Frame | Window
     prediction: Prediction
     events: tuple[Event, ...] = ()
     latency_ms: Mapping[str, float] = field(default_factory=dict)
+    captured: float = 0.0

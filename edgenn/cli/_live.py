@@ -21,6 +21,8 @@ class Lines(Sink):
     Every picture of a folder gets its line.
     """
 
+    label = "terminal"
+
     def __init__(self) -> None:
         self._shown: str | None = None
         self._due = -float("inf")
@@ -49,6 +51,8 @@ class Lines(Sink):
 class Events(Sink):
     """Prints each event of a sensor stream when it is given out."""
 
+    label = "terminal"
+
     def write(self, result: Result) -> None:
         """Print a line per event."""
         for event in result.events:
@@ -66,6 +70,8 @@ class Events(Sink):
 
 class Status(Sink):
     """One line on the terminal that is written over, four times a second."""
+
+    inline = True
 
     def __init__(self) -> None:
         self._frames = 0
@@ -125,3 +131,7 @@ def echo_summary(summary: Summary, what: str) -> None:
             for stage, (p50, p95, p99) in summary.latency_ms.items()
         )
         click.echo(f"latency p50/p95/p99 in ms: {stages}", err=True)
+    for name, ((p50, p95, p99), dropped, failed) in summary.sinks.items():
+        lost = f", {dropped} dropped, {failed} failed" if dropped or failed else ""
+        if p50:
+            click.echo(f"from capture to {name}: {p50:.2f}/{p95:.2f}/{p99:.2f}{lost}", err=True)

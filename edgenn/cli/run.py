@@ -16,6 +16,7 @@ from edgenn.cli._options import engine_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
+from edgenn.runtime import systemd
 from edgenn.runtime.model import Model, load
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
@@ -31,6 +32,11 @@ DEFAULT_MODEL = "person"
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
 @click.option("--max-frames", type=click.IntRange(min=1), help="End after so many.")
+@click.option(
+    "--max-fps",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Look at so many pictures a second at most.",
+)
 @output_options
 def command(
     model: str | None,
@@ -41,6 +47,7 @@ def command(
     conf: float | None,
     iou: float | None,
     max_frames: int | None,
+    max_fps: float | None,
     outputs: OutputFlags,
 ) -> None:
     """Run MODEL, a bundle, a model file or a built-in model (person), until the source ends.
@@ -67,7 +74,18 @@ def command(
         feed = stack.enter_context(where.open(loaded))
         opened = outputs.open(loaded, model or DEFAULT_MODEL, feed, stack)
         opened += _on_the_terminal(loaded, alone=not opened, mixed=outputs.out == "-")
-        pipeline = stack.enter_context(Pipeline(feed, loaded, opened, max_frames=max_frames))
+        notifier = systemd.Notifier()
+        pipeline = stack.enter_context(
+            Pipeline(
+                feed,
+                loaded,
+                opened,
+                max_frames=max_frames,
+                max_fps=max_fps,
+                on_beat=notifier.beat,
+            )
+        )
+        stack.callback(notifier.stopping)
         with stop_on_signals(pipeline.stop):
             try:
                 pipeline.run()

@@ -198,40 +198,55 @@ class ImagePreprocessor:
         self.placing: Letterbox | Resize = steps[0]
         last = steps[-1]
         self._normalize = last if isinstance(last, Normalize) else Normalize((0.0,), (1.0,))
-        self._reverse = color == "rgb"
+        self._reverse, self._planar = color == "rgb", layout == "nchw"
         height, width = self.placing.size
         self._placed = np.empty((height, width, 3), np.uint8)
         shape = (1, 3, height, width) if layout == "nchw" else (1, height, width, 3)
-        self._tensor: Floats = np.empty(shape, np.float32)
-        first = self._tensor[0]
-        self._channels_last = first.transpose(1, 2, 0) if layout == "nchw" else first
+        self._shape = shape
+        self._tensor = self.new_tensor()
+        # (256, 3) float32: what each grey level of each channel becomes.
+        levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+        self._table = normalize(levels, self._normalize, np.empty((256, 3), np.float32))
+        self._columns = [np.ascontiguousarray(column)[None] for column in self._table.T]
 
-    def __call__(self, image: Image) -> tuple[Floats, Geometry]:
+    def new_tensor(self) -> Floats:
+        """A buffer of the net's shape, float32."""
+        return np.empty(self._shape, np.float32)
+
+    def __call__(self, image: Image, out: Floats | None = None) -> tuple[Floats, Geometry]:
         """Prepare one frame.
 
         Args:
             image: (H, W, 3) uint8 BGR.
+            out: What to fill; None fills a tensor that is valid until the next call.
 
         Returns:
-            The net's input, (1, 3, H, W) or (1, H, W, 3) float32, valid until
-            the next call; and the geometry that maps boxes back.
+            The net's input, (1, 3, H, W) or (1, H, W, 3) float32; and the geometry
+            that maps boxes back.
 
         Raises:
             ModelError: The picture is not (H, W, 3) uint8.
         """
         check_image(image)
         place(image, self.placing, self._placed)
-        return self.finish(self._placed), geometry(image.shape, self.placing)
+        return self.finish(self._placed, out), geometry(image.shape, self.placing)
 
-    def finish(self, placed: Image) -> Floats:
+    def finish(self, placed: Image, out: Floats | None = None) -> Floats:
         """The part after sizing: colour order, normalisation and layout.
 
         Args:
             placed: (H, W, 3) uint8 BGR, already of the net's size.
+            out: As for a whole frame.
         """
-        source = placed[:, :, ::-1] if self._reverse else placed
-        normalize(source, self._normalize, self._channels_last)
-        return self._tensor
+        out = self._tensor if out is None else out
+        if self._planar:
+            planes = cv2.split(placed)
+            for channel, plane in enumerate(planes[::-1] if self._reverse else planes):
+                cv2.LUT(plane, self._columns[channel], dst=out[0, channel])
+            return out
+        source = cv2.cvtColor(placed, cv2.COLOR_BGR2RGB) if self._reverse else placed
+        cv2.LUT(source, self._table[None], dst=out[0])
+        return out
 
 
 class WindowPreprocessor:
@@ -246,22 +261,32 @@ class WindowPreprocessor:
             raise ModelError("a sequence model takes at most one preprocessing step, normalize")
         step = steps[0] if steps else None
         self._normalize = step if isinstance(step, Normalize) else Normalize((0.0,), (1.0,))
-        self._tensor: Floats = np.empty((1, length, channels), np.float32)
+        self._shape = (1, length, channels)
+        self._tensor = self.new_tensor()
 
-    def __call__(self, values: Floats) -> Floats:
-        """Prepare one window of (T, C) readings; the result lasts until the next call.
+    def new_tensor(self) -> Floats:
+        """A buffer of the net's shape, float32."""
+        return np.empty(self._shape, np.float32)
+
+    def __call__(self, values: Floats, out: Floats | None = None) -> Floats:
+        """Prepare one window of (T, C) readings.
+
+        Args:
+            values: The readings.
+            out: What to fill; None fills a tensor that is valid until the next call.
 
         Raises:
             ModelError: The window has another shape.
         """
+        out = self._tensor if out is None else out
         if values.shape != self._tensor.shape[1:]:
             wanted, got = self._tensor.shape[1:], values.shape
             raise ModelError(
                 f"the model takes windows of {wanted[0]} readings x {wanted[1]} channels, "
                 f"not {' x '.join(map(str, got))}"
             )
-        normalize(values, self._normalize, self._tensor[0])
-        return self._tensor
+        normalize(values, self._normalize, out[0])
+        return out
 
 
 def check_image(image: Image) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import exp, log
 from time import perf_counter
 
@@ -48,6 +48,8 @@ class Summary:
         bad: Sensor readings that were dropped: NaN or infinite.
         gaps: Pauses, steps back in time and failures of the source at which a stream was cut.
         reconnects: How often a live source delivered again after a failure.
+        sinks: Of each sink that has a thread, by name: the percentiles of the milliseconds
+            from capture until it had written, then results that it dropped and that failed.
     """
 
     frames: int
@@ -58,6 +60,21 @@ class Summary:
     bad: int = 0
     gaps: int = 0
     reconnects: int = 0
+    sinks: Mapping[str, tuple[tuple[float, float, float], int, int]] = field(default_factory=dict)
+
+
+class SinkCounts:
+    """What one sink did; written by its thread alone.
+
+    Attributes:
+        latency: From capture until a result was written.
+        dropped: Results that had to make room for newer ones.
+        failed: Results that it could not write.
+    """
+
+    def __init__(self) -> None:
+        self.latency = Histogram()
+        self.dropped = self.failed = 0
 
 
 class Health:
@@ -69,6 +86,7 @@ class Health:
         self.bad = 0
         self.gaps = 0
         self.reconnects = 0
+        self.sinks: dict[str, SinkCounts] = {}
         self._histograms: dict[str, Histogram] = {}
         self._start = self._last = perf_counter()
 
@@ -83,6 +101,14 @@ class Health:
             self._histograms.setdefault(stage, Histogram()).add(ms)
         self._last = perf_counter()
 
+    def sink(self, name: str) -> SinkCounts:
+        """Counters for one more sink; a second one of a name gets a number."""
+        stem, number = name, 1
+        while name in self.sinks:
+            number += 1
+            name = f"{stem}-{number}"
+        return self.sinks.setdefault(name, SinkCounts())
+
     def summary(self) -> Summary:
         """The numbers so far."""
         seconds = self._last - self._start
@@ -91,11 +117,13 @@ class Health:
             self.dropped,
             seconds,
             self.frames / seconds if seconds else 0.0,
-            {
-                stage: (h.percentile(50), h.percentile(95), h.percentile(99))
-                for stage, h in self._histograms.items()
-            },
+            {stage: _three(histogram) for stage, histogram in self._histograms.items()},
             self.bad,
             self.gaps,
             self.reconnects,
+            {name: (_three(s.latency), s.dropped, s.failed) for name, s in self.sinks.items()},
         )
+
+
+def _three(histogram: Histogram) -> tuple[float, float, float]:
+    return histogram.percentile(50), histogram.percentile(95), histogram.percentile(99)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ _PRECISIONS: tuple[Precision, ...] = ("int8", "fp32", "fp16")
 
 
 class Model:
-    """Predicts from frames or windows. Not thread-safe: one per thread.
+    """Predicts from frames or windows. Not thread-safe: one per thread, see `twin`.
 
     Attributes:
         manifest: What the model is.
@@ -59,16 +60,31 @@ class Model:
             raise ModelError(f"{variant.file}: {error}") from error
         _check_tensors(self.engine, manifest, variant)
         self._memory: dict[str, Floats] = {}
+        self._params = _override(manifest, {"conf": conf, "iou": iou})
+        self._equip()
+
+    def twin(self) -> Model:
+        """The same model for another thread: it shares the engine, but no buffer or memory.
+
+        Calls of an engine that can only do one at a time wait for each other, first come
+        first served.
+        """
+        other = copy.copy(self)
+        other.latency_ms = {}
+        other._equip()
+        return other
+
+    def _equip(self) -> None:
+        """Make what one thread alone may use."""
         self.reset()
-        spec = manifest.input
+        manifest, spec = self.manifest, self.manifest.input
         self._images = self._windows = None
         if spec.kind == "image":
-            self._images = ImagePreprocessor(spec.steps, spec.color, variant.layout)
+            self._images = ImagePreprocessor(spec.steps, spec.color, self.variant.layout)
         else:
             self._windows = WindowPreprocessor(spec.steps, spec.length, len(spec.channels))
-        params = _override(manifest, {"conf": conf, "iou": iou})
         self._decode: decoders.Decoder = plugins.load(decoders, manifest.decode.name).build(
-            params, manifest.labels, spec.size if spec.kind == "image" else None
+            self._params, manifest.labels, spec.size if spec.kind == "image" else None
         )
 
     @property
@@ -142,16 +158,28 @@ class Model:
         }
         return prediction
 
-    def preprocess(self, item: Image | Floats) -> tuple[Floats, Geometry | None]:
-        """The net's input tensor, valid until the next call, and the way back to the frame.
+    def preprocess(
+        self, item: Image | Floats, out: Floats | None = None
+    ) -> tuple[Floats, Geometry | None]:
+        """The net's input tensor, and the way back to the frame.
+
+        Args:
+            item: As `predict` takes it, without `Frame` or `Window` around it.
+            out: From `new_tensor`, to be filled; None fills one that the next call fills anew.
 
         Raises:
             ModelError: The item is not what the model takes.
         """
         if self._images is not None:
-            return self._images(np.asarray(item, None if item.dtype == np.uint8 else item.dtype))
+            return self._images(np.asarray(item), out)
         assert self._windows is not None
-        return self._windows(np.asarray(item, np.float32)), None
+        return self._windows(np.asarray(item, np.float32), out), None
+
+    def new_tensor(self) -> Floats:
+        """A float32 buffer for `preprocess`."""
+        preprocessor = self._images or self._windows
+        assert preprocessor is not None
+        return preprocessor.new_tensor()
 
     def finish_image(self, placed: Image) -> Floats:
         """The tensor of a picture that already has the net's size; see `ImagePreprocessor`."""

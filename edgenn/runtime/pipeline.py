@@ -1,4 +1,4 @@
-"""The loop: source, model, temporal stages, sinks."""
+"""The loop: source, model, temporal stages, sinks, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -6,27 +6,36 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from time import perf_counter
+from time import monotonic
 from typing import TypeVar
 
 from edgenn import plugins
-from edgenn.errors import UsageError
-from edgenn.ops.window import Windower
+from edgenn.errors import ModelError
 from edgenn.runtime import temporal
-from edgenn.runtime.filming import Filming
+from edgenn.runtime._ahead import Ahead
+from edgenn.runtime.feed import Feed, Unit
 from edgenn.runtime.health import Health, Summary
-from edgenn.runtime.intake import Intake
 from edgenn.runtime.live import Live
 from edgenn.runtime.model import Model, load
 from edgenn.runtime.sinks import Finished, Sink
+from edgenn.runtime.sinks._queued import QueuedSink
 from edgenn.runtime.sources import Options, Source, open_source
-from edgenn.types import Event, Frame, Result, Samples, Window
+from edgenn.types import Event, Frame, Result, Samples
 
 P = TypeVar("P", bound="Pipeline")
+# No net for a small device takes so long: the engine or its driver hangs.
+HUNG_S = 60.0
 
 
 class Pipeline:
     """Runs a model over a source: iterate to get each `Result`, or call `run`.
+
+    Pictures are read, and of files also prepared, in one thread; the net runs in a
+    second one; decoding and temporal stages run where results are taken, and each sink
+    in a thread of its own. All hand-overs are bounded. Of a file every frame is looked
+    at and written; of a live source the newest, and a sink that cannot keep up loses the
+    oldest of what waits for it, which is counted. Recordings of sensors, whose nets take
+    less time than a change of threads, are followed in one thread.
 
     It is used once, and closes its source and sinks at the end, on an error,
     and when its ``with`` block is left. Given the same recording it comes to
@@ -35,17 +44,21 @@ class Pipeline:
     Args:
         source: Text or number as `open_source` takes it, an open source, or
             anything that iterates over `Frame` or `Samples`.
-        model: A loaded model, or what `load` takes.
-        sinks: Every result is written to each of them, in this order.
+        model: A loaded model, or what `load` takes. Several pipelines may be given the
+            same one: they share its engine.
+        sinks: Every result is written to each of them.
         max_frames: End after so many frames or windows.
+        max_fps: Look at so many frames a second at most, by their times.
+        on_beat: Called with `health` where results are taken: after each, and ten times
+            a second while none comes. For watchdogs.
 
     Attributes:
-        model: The model.
+        model: The model, with buffers and memory of its own.
         health: Counters and latencies, at any time.
 
     Raises:
         EdgennError: The source or the model cannot be opened.
-        UsageError: The model does not take what the source delivers.
+        UsageError: The model does not take what the source delivers, or not ``max_fps``.
     """
 
     def __init__(
@@ -55,50 +68,53 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         *,
         max_frames: int | None = None,
+        max_fps: float | None = None,
+        on_beat: Callable[[Health], None] | None = None,
     ) -> None:
-        self.model = model if isinstance(model, Model) else load(model)
+        self.model = (model if isinstance(model, Model) else load(model)).twin()
         self.health = Health()
-        self._sinks = tuple(sinks)
         self._max_frames = max_frames
+        self._on_beat = on_beat
         self._stopped = threading.Event()
         self._stages: list[temporal.Stage] = [
             plugins.load(temporal, name).build(params, self.model.labels)
             for name, params in self.model.manifest.temporal.items()
         ]
-        spec = self.model.manifest.input
-        self._windower: Windower | None = None
-        if spec.kind == "window":
-            self._windower = Windower(spec.length, spec.stride, len(spec.channels))
-            self._intake = Intake(spec, self.health)
-        self._filming: Filming | None = None
-        if spec.kind == "image" and spec.rate:
-            self._filming = Filming(spec.rate, self.health)
-        self._steps = 1  # of the model, that the current item is for
-        self._cut_off: tuple[Event, ...] = ()
-        self._connection = 0  # of a source that is opened again when it fails
         if isinstance(source, str | int | Path):
             source = open_for(self.model, source)
         self._source: Iterable[Frame | Samples] = source
+        self._live = bool(getattr(source, "live", False))
+        self._feed = Feed(source, self.model, self.health, self._stopped, max_fps)
+        # What is no source of this package may use one buffer for all its frames.
+        copies = not hasattr(source, "live")
+        self._sinks = [self._outlet(sink, copies) for sink in sinks]
+        self._busy_since: float | None = None
+        self._threads: list[Ahead[Unit]] = []
 
     def __iter__(self) -> Iterator[Result]:
-        """One result per frame or window, after the sinks had it.
+        """One result per frame or window, as it is handed to the sinks.
 
         Raises:
             SourceError: The source failed, rather than ended.
-            SinkError: A sink could not write.
+            SinkError: A sink could not write what comes from a file.
+            ModelError: The net cannot take the input, or hangs.
         """
         result = None
-        self.model.reset()
         self.health.start()
         try:
-            for item, waited in self._items():
-                result = self._look(item, waited)
+            for unit in self._inferred():
+                result = self._conclude(unit)
                 if not self._deliver(result):
                     return
                 yield result
+                self._beat()
+                if self._is_over():
+                    break
             closing = self._reset()
             if result is not None and closing:
-                result = Result(result.item, result.prediction, closing, result.latency_ms)
+                result = Result(
+                    result.item, result.prediction, closing, result.latency_ms, result.captured
+                )
                 if self._deliver(result):
                     yield result
         finally:
@@ -110,7 +126,8 @@ class Pipeline:
 
         Raises:
             SourceError: The source failed, rather than ended.
-            SinkError: A sink could not write.
+            SinkError: A sink could not write what comes from a file.
+            ModelError: The net cannot take the input, or hangs.
         """
         with contextlib.closing(self):
             for result in self:
@@ -132,12 +149,14 @@ class Pipeline:
         Raises:
             SinkError: A sink could not finish; the others are closed all the same.
         """
+        self.stop()
         with contextlib.ExitStack() as stack:
             for sink in self._sinks:
                 stack.callback(sink.close)
-            close = getattr(self._source, "close", None)
-            if close is not None:
-                stack.callback(close)
+            stack.callback(self._close_source)
+            # First, as the threads still use the source.
+            for thread in self._threads:
+                stack.callback(thread.close)
 
     def __enter__(self: P) -> P:
         return self
@@ -145,86 +164,49 @@ class Pipeline:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _items(self) -> Iterator[tuple[Frame | Window, float]]:
-        """What to look at, and the milliseconds that were spent to get it."""
-        asked = perf_counter()
-        for unit in self._all_units():
-            if unit is not None:
-                yield unit, (perf_counter() - asked) * 1e3
-                asked = perf_counter()
-            if self._is_over():
-                return
+    def _inferred(self) -> Iterator[Unit]:
+        """Units with the net's outputs; made by other threads, but for recordings of sensors."""
+        units = iter(self._feed)
+        is_file = getattr(self._source, "live", None) is False
+        if is_file and self.model.manifest.input.kind == "window":
+            return map(self._infer, units)
+        if is_file:
+            reading = Ahead(units, "reads")
+            self._threads.append(reading)
+            units = reading.take(self._stopped.is_set)
+        inferring = Ahead(map(self._infer, units), "infers")
+        self._threads.insert(0, inferring)
+        return inferring.take(self._beat)
 
-    def _all_units(self) -> Iterator[Frame | Window | None]:
-        """Frames or windows, and None after each item of the source."""
-        for item in self._source:
-            self._join_up()
-            yield from self._units(item)
-            yield None
-        if self._windower is not None:
-            yield from self._windows(self._intake.flush())
+    def _infer(self, unit: Unit) -> Unit:
+        if unit.cut:
+            self.model.reset()
+        self._busy_since = begun = monotonic()
+        for _ in range(unit.steps):
+            unit.outputs = self.model.infer(unit.tensor)
+        self._busy_since = None
+        unit.infer_ms = (monotonic() - begun) * 1e3
+        return unit
 
-    def _join_up(self) -> None:
-        """Begin anew where the source was opened again before the newest item."""
-        connection = getattr(self._source, "connection", 0)
-        if connection == self._connection:
-            return
-        self._connection = connection
-        if self._windower is not None:
-            self._intake.cut()
-            return
-        self.health.gaps += 1
-        self._cut_off = self._reset()
-        if self._filming is not None:
-            self._filming.reset()
-
-    def _count_losses(self) -> None:
-        self.health.dropped = getattr(self._source, "dropped", 0)
-        self.health.reconnects = getattr(self._source, "reconnects", 0)
-
-    def _units(self, item: Frame | Samples) -> Iterator[Frame | Window]:
-        if isinstance(item, Frame) != (self._windower is None):
-            takes, gives = ("pictures", "sensor readings")[:: 1 if self._windower is None else -1]
-            raise UsageError(
-                f"{self.model.manifest.name} takes {takes}, but {item.source} delivers {gives}"
-            )
-        if isinstance(item, Frame):
-            yield from self._frames(item)
-            return
-        yield from self._windows(self._intake.push(item))
-
-    def _frames(self, frame: Frame) -> Iterator[Frame]:
-        """The frame, unless a model over video is to leave it out."""
-        if self._filming is not None:
-            cut, self._steps = self._filming.push(frame)
-            if cut:
-                self._cut_off = self._reset()
-        if self._steps:
-            yield frame
-
-    def _windows(self, parts: Iterator[tuple[bool, Samples]]) -> Iterator[Window]:
-        """Windows of readings; none spans a place where the stream was cut."""
-        assert self._windower is not None
-        for cut, part in parts:
-            if cut:
-                self._windower.reset()
-                self._cut_off = self._reset()
-            yield from self._windower.push(part)
-
-    def _look(self, item: Frame | Window, waited: float) -> Result:
-        start = perf_counter()
-        prediction = self.model.predict(item)
-        for _ in range(self._steps - 1):
-            prediction = self.model.predict(item)
-        events, self._cut_off = self._cut_off, ()
+    def _conclude(self, unit: Unit) -> Result:
+        """Decode, follow over time, and measure."""
+        begun = monotonic()
+        events = self._reset() if unit.cut else ()
+        prediction = self.model.decode(unit.outputs, unit.geometry)
         for stage in self._stages:
-            prediction, ended = stage.update(item, prediction)
+            prediction, ended = stage.update(unit.item, prediction)
             events += ended
-        total = waited + (perf_counter() - start) * 1e3
-        latency = {"capture": waited, **self.model.latency_ms, "total": total}
+        now = monotonic()
+        latency = {
+            "capture": unit.waited,
+            "preprocess": unit.prepare_ms,
+            "inference": unit.infer_ms,
+            "decode": (now - begun) * 1e3,
+            "total": (now - unit.captured) * 1e3 + (0.0 if self._live else unit.waited),
+        }
         self.health.add(latency)
         self._count_losses()
-        return Result(item, prediction, events, latency)
+        return Result(unit.item, prediction, events, latency, unit.captured)
 
     def _deliver(self, result: Result) -> bool:
         try:
@@ -234,10 +216,38 @@ class Pipeline:
             return False
         return True
 
+    def _outlet(self, sink: Sink, copies: bool) -> Sink:
+        """A thread for a sink, unless it has one or belongs to the thread of its user."""
+        if isinstance(sink, QueuedSink) or getattr(sink, "inline", False):
+            return sink
+        name = getattr(sink, "label", type(sink).__module__.rpartition(".")[2])
+        counts = self.health.sink(name)
+        return QueuedSink(sink, name, every=not self._live, copies=copies, counts=counts)
+
+    def _close_source(self) -> None:
+        close = getattr(self._source, "close", None)
+        # A generator in which a thread hangs cannot be closed.
+        if close is not None and not getattr(self._source, "gi_running", False):
+            close()
+
     def _reset(self) -> tuple[Event, ...]:
-        self.model.reset()
-        ended = tuple(event for stage in self._stages for event in stage.reset())
-        return self._cut_off + ended
+        return tuple(event for stage in self._stages for event in stage.reset())
+
+    def _beat(self) -> bool:
+        """Say that this thread lives; True where the run is to end."""
+        since = self._busy_since
+        if since is not None and monotonic() - since > HUNG_S:
+            raise ModelError(
+                f"{self.model.variant.file}: the {self.model.variant.engine} engine hangs: one "
+                f"inference has taken more than {HUNG_S:.0f} s"
+            )
+        if self._on_beat is not None:
+            self._on_beat(self.health)
+        return self._stopped.is_set()
+
+    def _count_losses(self) -> None:
+        self.health.dropped = getattr(self._source, "dropped", 0)
+        self.health.reconnects = getattr(self._source, "reconnects", 0)
 
     def _is_over(self) -> bool:
         return self._stopped.is_set() or self.health.frames == self._max_frames

@@ -246,7 +246,7 @@ def test_libraries_below_keep_quiet(squares, clip):
     done = finish(command, stdout=subprocess.PIPE)
     kinds = [line.split()[0] for line in done.stderr.splitlines()]
     assert kinds[0] == "INFO"
-    assert kinds[-2:] == ["latency", "edgenn:"]
+    assert kinds[-3:] == ["latency", "from", "edgenn:"]
     assert len(kinds) == 4
 
 
@@ -279,7 +279,8 @@ def test_a_reader_that_has_enough_ends_the_run(squares, clip, out):
     done = finish(command, stdout=writing)
     os.close(writing)
     assert done.returncode == 0
-    assert "1 frame in" in done.stderr
+    # It is told by another thread, which a few frames do not wait for.
+    assert int(done.stderr.split(" frame")[0].split()[-1]) < 20
     assert "Error" not in done.stderr
     assert "Exception" not in done.stderr
 

@@ -37,8 +37,8 @@ class Engine(Protocol):
                 them where the file takes integers.
 
         Returns:
-            float32 arrays by the file's output names, dequantised. They may
-            be reused by the next call.
+            float32 arrays by the file's output names, dequantised; the next call
+            leaves them as they are. Threads may call at the same time.
 
         Raises:
             ModelError: A tensor of another name or shape.

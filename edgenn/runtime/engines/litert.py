@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgenn.errors import ModelError
+from edgenn.runtime.engines._fair import FairLock
 from edgenn.types import Floats
 
 try:
@@ -36,6 +37,7 @@ class LiteRtEngine:
 
     def __init__(self, interpreter: Any) -> None:  # noqa: ANN401  two packages, no shared type
         self._interpreter = interpreter
+        self._turn = FairLock()  # an interpreter has one set of tensors
         self._ins: dict[str, dict[str, Any]] = {
             d["name"]: d for d in interpreter.get_input_details()
         }
@@ -51,17 +53,18 @@ class LiteRtEngine:
         """See `edgenn.runtime.engines.Engine.run`."""
         if feeds.keys() != self._ins.keys():
             raise ModelError(f"the model takes {sorted(self._ins)}, not {sorted(feeds)}")
-        try:
-            for name, value in feeds.items():
-                details = self._ins[name]
-                self._interpreter.set_tensor(details["index"], quantize(value, details))
-            self._interpreter.invoke()
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"LiteRT could not run the model: {error}") from error
-        return {
-            name: dequantize(self._interpreter.get_tensor(d["index"]), d)
-            for name, d in self._outs.items()
-        }
+        with self._turn:
+            try:
+                for name, value in feeds.items():
+                    details = self._ins[name]
+                    self._interpreter.set_tensor(details["index"], quantize(value, details))
+                self._interpreter.invoke()
+            except (ValueError, RuntimeError) as error:
+                raise ModelError(f"LiteRT could not run the model: {error}") from error
+            return {
+                name: dequantize(self._interpreter.get_tensor(d["index"]), d)
+                for name, d in self._outs.items()
+            }
 
 
 def open_model(data: bytes, threads: int) -> LiteRtEngine:

@@ -6,7 +6,10 @@ A file is a plug-in with one name::
 
 ``target`` is a path, "-" or a title, as the sink has it; ``fps`` is the
 source's rate, 0 where nobody knows. A sink has two methods, because all that
-the pipeline must be able to say is "here is one" and "that was all".
+the pipeline must be able to say is "here is one" and "that was all". The pipeline
+gives it a thread of its own, in which it may take its time; a sink with a true class
+attribute ``inline``, because it never waits or belongs to the main thread, is called
+in the loop.
 """
 
 from __future__ import annotations

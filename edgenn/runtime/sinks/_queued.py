@@ -17,10 +17,13 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from edgenn.errors import SinkError
+from edgenn.runtime.health import SinkCounts
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.types import Frame, Result
 
 _log = logging.getLogger(__name__)
+# What comes from a file is written to the end, unless the target hangs.
+_PATIENCE_S = 60.0
 _LAST_WORD = 0.5  # seconds that a worker has to notice that its time is over
 
 T = TypeVar("T")
@@ -71,9 +74,16 @@ class Queued(Generic[T]):
         self._thread = threading.Thread(target=self._work, name=f"edgenn {name}", daemon=True)
         self._thread.start()
 
-    def put(self, item: T) -> None:
-        """Hand over one item, without waiting; the caller must not change it any more."""
+    def put(self, item: T, *, wait: bool = False) -> None:
+        """Hand over one item; the caller must not change it any more.
+
+        Args:
+            item: The item.
+            wait: Wait for room, rather than drop the oldest.
+        """
         with self._changed:
+            if wait:
+                self._changed.wait_for(self._has_room)
             if self._deadline is not None or self.finished:
                 self.dropped += 1
                 return
@@ -81,13 +91,13 @@ class Queued(Generic[T]):
                 self._items.popleft()
                 self.dropped += 1
             self._items.append(item)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def wake(self) -> None:
         """Have the worker call ``step``; from any thread."""
         with self._changed:
             self._woken = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def remaining(self) -> float:
         """Seconds that the worker still has: infinite until `close` is called."""
@@ -108,7 +118,7 @@ class Queued(Generic[T]):
                 return
             self._deadline = monotonic() + self._drain_s
             self._woken = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(self._drain_s)
         self._over.set()
         self._thread.join(_LAST_WORD)
@@ -136,9 +146,13 @@ class Queued(Generic[T]):
                 if not has and closing and not more:
                     return
                 item = self._items.popleft() if has else None
+                self._changed.notify_all()
             if item is not None:
                 self._try(item)
             more = self._step_on()
+
+    def _has_room(self) -> bool:
+        return len(self._items) < self._limit or self._deadline is not None or self.finished
 
     def _is_due(self) -> bool:
         return bool(self._items) or self._woken
@@ -147,7 +161,9 @@ class Queued(Generic[T]):
         try:
             self._deliver(item)
         except Finished:
-            self.finished = True
+            with self._changed:
+                self.finished = True
+                self._changed.notify_all()
         except Exception as error:  # noqa: BLE001  a worker that dies would be silent for ever
             self.failed += 1
             self._tell(error)
@@ -175,7 +191,7 @@ class Queued(Generic[T]):
 
 
 class QueuedSink(Sink):
-    """Another sink behind such a queue, which gets copies of the frames.
+    """Another sink behind such a queue.
 
     Windows on the desktop cannot be one: they belong to the main thread.
 
@@ -184,38 +200,81 @@ class QueuedSink(Sink):
         name: What log lines call it.
         limit: Results that may wait; each holds a frame.
         drain_s: Seconds that `close` gives to what still waits.
+        every: Wait where the queue is full, and raise what the sink raises. Otherwise the
+            oldest result goes, and failures are logged and counted.
+        copies: Write copies of the frames, for sources that reuse their buffers.
+        counts: Where to count.
 
     Attributes:
         queue: The queue, with its counters.
     """
 
-    def __init__(self, sink: Sink, name: str, *, limit: int = 8, drain_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        name: str,
+        *,
+        limit: int = 8,
+        drain_s: float = 5.0,
+        every: bool = False,
+        copies: bool = True,
+        counts: SinkCounts | None = None,
+    ) -> None:
         self._sink = sink
-        self.queue: Queued[Result] = Queued(name, sink.write, limit=limit, drain_s=drain_s)
+        self._every, self._copies = every, copies
+        self._counts = counts or SinkCounts()
+        self._error: Exception | None = None
+        drain_s = _PATIENCE_S if every else drain_s
+        self.queue: Queued[Result] = Queued(name, self._write, limit=limit, drain_s=drain_s)
         self._closed = False
 
     def write(self, result: Result) -> None:
-        """Hand over a copy, without waiting.
+        """Hand over one result.
 
         Raises:
+            SinkError: An earlier one could not be written, where every one counts.
             Finished: The sink said so of an earlier result.
         """
+        self._raise()
         if self.queue.finished:
             raise Finished
         item = result.item
-        if isinstance(item, Frame):  # sources reuse their buffers
+        if self._copies and isinstance(item, Frame):
             result = dataclasses.replace(
                 result, item=dataclasses.replace(item, image=item.image.copy())
             )
-        self.queue.put(result)
+        self.queue.put(result, wait=self._every)
+        self._counts.dropped = self.queue.dropped
 
     def close(self) -> None:
         """Drain the queue and close the sink.
 
         Raises:
-            SinkError: The sink cannot be finished.
+            SinkError: The sink cannot be finished, or not all could be written.
         """
-        if not self._closed:
-            self._closed = True
+        if self._closed:
+            return
+        self._closed = True
+        try:
             self.queue.close()
+        finally:
             self._sink.close()
+        self._counts.dropped, self._counts.failed = self.queue.dropped, self.queue.failed
+        self._raise()
+
+    def _write(self, result: Result) -> None:
+        try:
+            self._sink.write(result)
+        except Exception as error:
+            if not self._every or isinstance(error, Finished):
+                self._counts.failed += not isinstance(error, Finished)
+                raise
+            self._error = error
+            raise Finished from error
+        if result.captured:
+            self._counts.latency.add((monotonic() - result.captured) * 1e3)
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error

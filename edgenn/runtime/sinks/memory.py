@@ -15,6 +15,8 @@ class MemorySink(Sink):
         results: The newest results, oldest first, with their frames.
     """
 
+    inline = True
+
     def __init__(self, limit: int = 256) -> None:
         self.results: deque[Result] = deque(maxlen=limit)
 

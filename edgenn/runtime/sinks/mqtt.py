@@ -73,6 +73,8 @@ class MqttSink(Sink):
         SinkError: The folder cannot be written, or another process delivers from it.
     """
 
+    inline = True
+
     def __init__(
         self, address: Address, buffer: Path, *, limit: int = _LIMIT, drain_s: float = 5.0
     ) -> None:

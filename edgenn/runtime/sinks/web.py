@@ -31,6 +31,8 @@ class WebSink(Sink):
         token: What a request has to bring; None where none is wanted.
     """
 
+    inline = True
+
     def __init__(
         self, host: str, port: int, board: Board, token: str | None, max_fps: float
     ) -> None:

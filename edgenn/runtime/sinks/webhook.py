@@ -43,6 +43,8 @@ class WebhookSink(Sink):
         UsageError: It is no such address.
     """
 
+    inline = True
+
     def __init__(self, url: str, *, drain_s: float = 5.0) -> None:
         self._url, self._headers, name = _parse(url)
         self._opener = urllib.request.build_opener(_NoRedirect)

@@ -22,6 +22,8 @@ _LEAST_HEIGHT = 480
 class WindowSink(Sink):
     """Shows frames as they come, but a recording no faster than it was taken."""
 
+    inline = True
+
     def __init__(self, title: str) -> None:
         self._title = title
         # Qt ends the whole process where there is no display, so this is asked before.

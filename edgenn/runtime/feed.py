@@ -1,0 +1,184 @@
+"""From what a source delivers to what a model looks at, prepared as its input tensor."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from time import monotonic
+
+from edgenn.errors import UsageError
+from edgenn.ops.pace import Pace
+from edgenn.ops.preprocess import Geometry
+from edgenn.ops.window import Windower
+from edgenn.runtime.filming import Filming
+from edgenn.runtime.health import Health
+from edgenn.runtime.intake import Intake
+from edgenn.runtime.model import Model
+from edgenn.types import Floats, Frame, Samples, Window
+
+# Units that may be on their way at the same time, each with a tensor of its own.
+IN_FLIGHT = 6
+_CREDIBLE_S = 60.0
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One frame or window on its way through the threads of a pipeline.
+
+    Attributes:
+        item: What is looked at.
+        cut: Whether the stream was cut before it, so that memory of the past is void.
+        steps: Steps of the model that it is for.
+        captured: Monotonic seconds when it was captured or, of files, read.
+        waited: Milliseconds: of files to read it, of live sources its age when it was taken up.
+        tensor: The model's input.
+        geometry: The way back from the net's pixels to the frame's.
+        prepare_ms: Milliseconds that the tensor took.
+        outputs: What the net said, once it was asked.
+        infer_ms: Milliseconds that this took.
+    """
+
+    item: Frame | Window
+    cut: bool
+    steps: int
+    captured: float
+    waited: float
+    tensor: Floats
+    geometry: Geometry | None
+    prepare_ms: float
+    outputs: dict[str, Floats] = field(default_factory=dict)
+    infer_ms: float = 0.0
+
+
+class Feed:
+    """Iterates over the units of a source, once.
+
+    Args:
+        source: Delivers frames or readings.
+        model: Says what it takes.
+        health: Counts what is dropped, and where the stream is cut.
+        stopped: Ends the iteration.
+        max_fps: Frames per second at most, by their times; the others are left out.
+    """
+
+    def __init__(
+        self,
+        source: Iterable[Frame | Samples],
+        model: Model,
+        health: Health,
+        stopped: threading.Event,
+        max_fps: float | None,
+    ) -> None:
+        self._source, self._model, self._health = source, model, health
+        self._stopped = stopped
+        self._live = bool(getattr(source, "live", False))
+        spec = model.manifest.input
+        self._windower: Windower | None = None
+        if spec.kind == "window":
+            self._windower = Windower(spec.length, spec.stride, len(spec.channels))
+            self._intake = Intake(spec, health)
+        self._filming: Filming | None = None
+        if spec.kind == "image" and spec.rate:
+            self._filming = Filming(spec.rate, health)
+        self._pace = _pace(model, max_fps)
+        # What is not read ahead is on its way alone.
+        count = IN_FLIGHT if getattr(source, "live", None) is False else 1
+        self._tensors = [model.new_tensor() for _ in range(count)]
+        self._count = 0
+        self._cut = False  # before the next unit
+        self._connection = 0  # of a source that is opened again when it fails
+
+    def __iter__(self) -> Iterator[Unit]:
+        """Units in the order of the source.
+
+        Raises:
+            SourceError: The source failed, rather than ended.
+            UsageError: It delivers what the model does not take.
+        """
+        asked = monotonic()
+        for item in self._source:
+            self._join_up()
+            for part, steps in self._parts(item):
+                yield self._prepare(part, steps, asked)
+                asked = monotonic()
+            if self._stopped.is_set():
+                return
+        if self._windower is not None:
+            for cut, samples in self._intake.flush():
+                for window in self._windows(cut, samples):
+                    yield self._prepare(window, 1, asked)
+
+    def _prepare(self, item: Frame | Window, steps: int, asked: float) -> Unit:
+        begun = monotonic()
+        captured, waited = begun, begun - asked
+        if self._live:
+            captured = item.time if isinstance(item, Frame) else item.end
+            # A source of the user's own may have another clock.
+            if not 0 <= begun - captured < _CREDIBLE_S:
+                captured = begun
+            waited = begun - captured
+        tensor = self._tensors[self._count % len(self._tensors)]
+        self._count += 1
+        _, geometry = self._model.preprocess(
+            item.image if isinstance(item, Frame) else item.values, tensor
+        )
+        cut, self._cut = self._cut, False
+        spent = (monotonic() - begun) * 1e3
+        return Unit(item, cut, steps, captured, waited * 1e3, tensor, geometry, spent)
+
+    def _join_up(self) -> None:
+        """Begin anew where the source was opened again before the newest item."""
+        connection = getattr(self._source, "connection", 0)
+        if connection == self._connection:
+            return
+        self._connection = connection
+        if self._windower is not None:
+            self._intake.cut()
+            return
+        self._health.gaps += 1
+        self._cut = True
+        if self._filming is not None:
+            self._filming.reset()
+        if self._pace is not None:
+            self._pace.reset()
+
+    def _parts(self, item: Frame | Samples) -> Iterator[tuple[Frame | Window, int]]:
+        """What to look at of an item, and for how many steps of the model."""
+        if isinstance(item, Frame) != (self._windower is None):
+            takes, gives = ("pictures", "sensor readings")[:: 1 if self._windower is None else -1]
+            raise UsageError(
+                f"{self._model.manifest.name} takes {takes}, but {item.source} delivers {gives}"
+            )
+        if not isinstance(item, Frame):
+            for cut, samples in self._intake.push(item):
+                for window in self._windows(cut, samples):
+                    yield window, 1
+            return
+        steps = 1
+        if self._filming is not None:
+            cut, steps = self._filming.push(item)
+            self._cut |= cut
+        elif self._pace is not None:
+            steps = self._pace.push(item.time)
+        if steps:
+            yield item, steps
+
+    def _windows(self, cut: bool, samples: Samples) -> Iterator[Window]:
+        """Windows of readings; none spans a place where the stream was cut."""
+        assert self._windower is not None
+        if cut:
+            self._windower.reset()
+            self._cut = True
+        yield from self._windower.push(samples)
+
+
+def _pace(model: Model, max_fps: float | None) -> Pace | None:
+    if max_fps is None:
+        return None
+    spec = model.manifest.input
+    if spec.kind != "image" or spec.rate:
+        raise UsageError(
+            f"--max-fps is for models of single pictures; {model.manifest.name} follows a stream"
+        )
+    return Pace(max_fps, most=1)
