@@ -125,6 +125,8 @@ def echo_summary(summary: Summary, what: str) -> None:
         )
     if summary.reconnects:
         click.echo(f"the source failed and came back: {summary.reconnects}", err=True)
+    if summary.carried:
+        click.echo(f"nothing moved, so what was found is carried on: {summary.carried}", err=True)
     if summary.latency_ms:
         stages = ", ".join(
             f"{stage} {p50:.2f}/{p95:.2f}/{p99:.2f}"

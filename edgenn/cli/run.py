@@ -37,6 +37,9 @@ DEFAULT_MODEL = "person"
     type=click.FloatRange(min=0, min_open=True),
     help="Look at so many pictures a second at most.",
 )
+@click.option(
+    "--gate", type=click.Choice(["motion"]), help="Leave the model out while nothing moves."
+)
 @output_options
 def command(
     model: str | None,
@@ -48,6 +51,7 @@ def command(
     iou: float | None,
     max_frames: int | None,
     max_fps: float | None,
+    gate: Literal["motion"] | None,
     outputs: OutputFlags,
 ) -> None:
     """Run MODEL, a bundle, a model file or a built-in model (person), until the source ends.
@@ -82,6 +86,7 @@ def command(
                 opened,
                 max_frames=max_frames,
                 max_fps=max_fps,
+                gate=gate,
                 on_beat=notifier.beat,
             )
         )

@@ -12,6 +12,7 @@ from edgenn.ops.pace import Pace
 from edgenn.ops.preprocess import Geometry
 from edgenn.ops.window import Windower
 from edgenn.runtime.filming import Filming
+from edgenn.runtime.gate import MotionGate
 from edgenn.runtime.health import Health
 from edgenn.runtime.intake import Intake
 from edgenn.runtime.model import Model
@@ -29,7 +30,8 @@ class Unit:
     Attributes:
         item: What is looked at.
         cut: Whether the stream was cut before it, so that memory of the past is void.
-        steps: Steps of the model that it is for.
+        steps: Steps of the model that it is for; 0 where nothing moved, and what was found
+            last still holds.
         captured: Monotonic seconds when it was captured or, of files, read.
         waited: Milliseconds: of files to read it, of live sources its age when it was taken up.
         tensor: The model's input.
@@ -60,6 +62,7 @@ class Feed:
         health: Counts what is dropped, and where the stream is cut.
         stopped: Ends the iteration.
         max_fps: Frames per second at most, by their times; the others are left out.
+        gate: Says which frames need the model; None means all.
     """
 
     def __init__(
@@ -68,7 +71,9 @@ class Feed:
         model: Model,
         health: Health,
         stopped: threading.Event,
+        *,
         max_fps: float | None,
+        gate: MotionGate | None,
     ) -> None:
         self._source, self._model, self._health = source, model, health
         self._stopped = stopped
@@ -81,7 +86,13 @@ class Feed:
         self._filming: Filming | None = None
         if spec.kind == "image" and spec.rate:
             self._filming = Filming(spec.rate, health)
-        self._pace = _pace(model, max_fps)
+        if (max_fps or gate) and (spec.kind != "image" or spec.rate):
+            flag = "--max-fps" if max_fps else "--gate"
+            raise UsageError(
+                f"{flag} is for models of single pictures; {model.manifest.name} follows a stream"
+            )
+        self._pace = Pace(max_fps, most=1) if max_fps else None
+        self._gate = gate
         # What is not read ahead is on its way alone.
         count = IN_FLIGHT if getattr(source, "live", None) is False else 1
         self._tensors = [model.new_tensor() for _ in range(count)]
@@ -120,9 +131,10 @@ class Feed:
             waited = begun - captured
         tensor = self._tensors[self._count % len(self._tensors)]
         self._count += 1
-        _, geometry = self._model.preprocess(
-            item.image if isinstance(item, Frame) else item.values, tensor
-        )
+        geometry = None
+        if steps:
+            values = item.image if isinstance(item, Frame) else item.values
+            _, geometry = self._model.preprocess(values, tensor)
         cut, self._cut = self._cut, False
         spent = (monotonic() - begun) * 1e3
         return Unit(item, cut, steps, captured, waited * 1e3, tensor, geometry, spent)
@@ -142,6 +154,8 @@ class Feed:
             self._filming.reset()
         if self._pace is not None:
             self._pace.reset()
+        if self._gate is not None:
+            self._gate.reset()
 
     def _parts(self, item: Frame | Samples) -> Iterator[tuple[Frame | Window, int]]:
         """What to look at of an item, and for how many steps of the model."""
@@ -162,7 +176,7 @@ class Feed:
         elif self._pace is not None:
             steps = self._pace.push(item.time)
         if steps:
-            yield item, steps
+            yield item, steps if self._gate is None else int(self._gate.push(item))
 
     def _windows(self, cut: bool, samples: Samples) -> Iterator[Window]:
         """Windows of readings; none spans a place where the stream was cut."""
@@ -171,14 +185,3 @@ class Feed:
             self._windower.reset()
             self._cut = True
         yield from self._windower.push(samples)
-
-
-def _pace(model: Model, max_fps: float | None) -> Pace | None:
-    if max_fps is None:
-        return None
-    spec = model.manifest.input
-    if spec.kind != "image" or spec.rate:
-        raise UsageError(
-            f"--max-fps is for models of single pictures; {model.manifest.name} follows a stream"
-        )
-    return Pace(max_fps, most=1)

@@ -136,11 +136,11 @@ class MotionGate:
         cv2.blur(self._noise, (5, 5), self._limit)
         self._differ(self._old, self._change)
         self._louder_than_usual()
-        cv2.multiply(self._limit, _KNOWN * self._burst / self._sensitivity, self._limit)
+        np.multiply(self._limit, np.float32(_KNOWN * self._burst / self._sensitivity), out=self._limit)
         self._differ(self._known, self._excess)
         cv2.subtract(self._excess, self._limit, self._excess)
         moved = cv2.minMaxLoc(self._excess)[1] > 0
-        cv2.multiply(self._limit, _BACKGROUND / _KNOWN, self._limit)
+        np.multiply(self._limit, np.float32(_BACKGROUND / _KNOWN), out=self._limit)
         self._differ(self._background, self._excess)
         cv2.subtract(self._excess, self._limit, self._excess)
         if cv2.minMaxLoc(self._excess)[1] > 0:
@@ -152,7 +152,7 @@ class MotionGate:
     def _differ(self, other: Floats, target: Floats) -> None:
         """Differences from another picture at the brightness of this one."""
         gain = (cv2.mean(self._new)[0] + 1) / (cv2.mean(other)[0] + 1)
-        cv2.multiply(other, min(max(gain, _GAIN[0]), _GAIN[1]), target)
+        np.multiply(other, np.float32(min(max(gain, _GAIN[0]), _GAIN[1])), out=target)
         cv2.absdiff(self._new, target, target)
 
     def _louder_than_usual(self) -> None:

@@ -48,6 +48,7 @@ class Summary:
         bad: Sensor readings that were dropped: NaN or infinite.
         gaps: Pauses, steps back in time and failures of the source at which a stream was cut.
         reconnects: How often a live source delivered again after a failure.
+        carried: Results without inference, as nothing moved.
         sinks: Of each sink that has a thread, by name: the percentiles of the milliseconds
             from capture until it had written, then results that it dropped and that failed.
     """
@@ -60,6 +61,7 @@ class Summary:
     bad: int = 0
     gaps: int = 0
     reconnects: int = 0
+    carried: int = 0
     sinks: Mapping[str, tuple[tuple[float, float, float], int, int]] = field(default_factory=dict)
 
 
@@ -86,6 +88,7 @@ class Health:
         self.bad = 0
         self.gaps = 0
         self.reconnects = 0
+        self.carried = 0
         self.sinks: dict[str, SinkCounts] = {}
         self._histograms: dict[str, Histogram] = {}
         self._start = self._last = perf_counter()
@@ -121,6 +124,7 @@ class Health:
             self.bad,
             self.gaps,
             self.reconnects,
+            self.carried,
             {name: (_three(s.latency), s.dropped, s.failed) for name, s in self.sinks.items()},
         )
 

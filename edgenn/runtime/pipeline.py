@@ -7,20 +7,21 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from edgenn import plugins
 from edgenn.errors import ModelError
 from edgenn.runtime import temporal
 from edgenn.runtime._ahead import Ahead
 from edgenn.runtime.feed import Feed, Unit
+from edgenn.runtime.gate import MotionGate
 from edgenn.runtime.health import Health, Summary
 from edgenn.runtime.live import Live
 from edgenn.runtime.model import Model, load
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.runtime.sinks._queued import QueuedSink
 from edgenn.runtime.sources import Options, Source, open_source
-from edgenn.types import Event, Frame, Result, Samples
+from edgenn.types import Detections, Event, Frame, Prediction, Result, Samples
 
 P = TypeVar("P", bound="Pipeline")
 # No net for a small device takes so long: the engine or its driver hangs.
@@ -49,6 +50,8 @@ class Pipeline:
         sinks: Every result is written to each of them.
         max_frames: End after so many frames or windows.
         max_fps: Look at so many frames a second at most, by their times.
+        gate: "motion" leaves the net out while nothing moves; what it found last is carried
+            on, and looked at again every 10 seconds.
         on_beat: Called with `health` where results are taken: after each, and ten times
             a second while none comes. For watchdogs.
 
@@ -69,6 +72,7 @@ class Pipeline:
         *,
         max_frames: int | None = None,
         max_fps: float | None = None,
+        gate: Literal["motion"] | None = None,
         on_beat: Callable[[Health], None] | None = None,
     ) -> None:
         self.model = (model if isinstance(model, Model) else load(model)).twin()
@@ -84,7 +88,15 @@ class Pipeline:
             source = open_for(self.model, source)
         self._source: Iterable[Frame | Samples] = source
         self._live = bool(getattr(source, "live", False))
-        self._feed = Feed(source, self.model, self.health, self._stopped, max_fps)
+        self._feed = Feed(
+            source,
+            self.model,
+            self.health,
+            self._stopped,
+            max_fps=max_fps,
+            gate=MotionGate() if gate else None,
+        )
+        self._found: Prediction = Detections.empty(self.model.labels)
         # What is no source of this package may use one buffer for all its frames.
         copies = not hasattr(source, "live")
         self._sinks = [self._outlet(sink, copies) for sink in sinks]
@@ -192,7 +204,11 @@ class Pipeline:
         """Decode, follow over time, and measure."""
         begun = monotonic()
         events = self._reset() if unit.cut else ()
-        prediction = self.model.decode(unit.outputs, unit.geometry)
+        if unit.steps:
+            self._found = self.model.decode(unit.outputs, unit.geometry)
+        else:
+            self.health.carried += 1
+        prediction = self._found
         for stage in self._stages:
             prediction, ended = stage.update(unit.item, prediction)
             events += ended
