@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from time import monotonic
 
 import numpy as np
@@ -68,7 +69,8 @@ class Paced(Source):
 
     def _single(self, samples: Samples) -> Iterator[Samples]:
         for i in range(len(samples.times)):
-            yield Samples(samples.values[i : i + 1], samples.times[i : i + 1], samples.source)
+            one = slice(i, i + 1)
+            yield replace(samples, values=samples.values[one], times=samples.times[one])
 
     def _wait(self, time: float) -> bool:
         """Wait for a time of the source; False when stopped."""
