@@ -29,6 +29,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "ai_edge_litert": "litert",
     "paho": "mqtt",
+    "gpiozero": "gpio",
 }
 
 

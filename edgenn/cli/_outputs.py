@@ -15,6 +15,7 @@ from edgenn.errors import UsageError
 from edgenn.runtime import sinks
 from edgenn.runtime.model import Model
 from edgenn.runtime.sinks import Sink
+from edgenn.runtime.sinks._home import Home
 from edgenn.runtime.sources import Source
 
 
@@ -26,7 +27,13 @@ class OutputFlags:
     out_max_mb: float | None
     mqtt: str | None
     mqtt_buffer: str | None
+    mqtt_ca: str | None
+    mqtt_cert: str | None
+    mqtt_key: str | None
+    mqtt_ha: bool
+    mqtt_ha_prefix: str | None
     webhook: str | None
+    gpio: str | None
     save: str | None
     show: bool
     web: str | None
@@ -40,6 +47,10 @@ class OutputFlags:
         """
         _belongs("--out-max-mb", self.out_max_mb, "--out", self.out)
         _belongs("--mqtt-buffer", self.mqtt_buffer, "--mqtt", self.mqtt)
+        for flag in ("ca", "cert", "key"):
+            _belongs(f"--mqtt-{flag}", getattr(self, f"mqtt_{flag}"), "--mqtt", self.mqtt)
+        _belongs("--mqtt-ha", self.mqtt_ha or None, "--mqtt", self.mqtt)
+        _belongs("--mqtt-ha-prefix", self.mqtt_ha_prefix, "--mqtt-ha", self.mqtt_ha or None)
 
     def open(
         self, model: Model, path: str, feed: Source, stack: contextlib.ExitStack
@@ -59,7 +70,8 @@ class OutputFlags:
         opened: dict[str, Sink] = {}
         options: dict[str, dict[str, Any]] = {
             "jsonl": {"max_mb": self.out_max_mb},
-            "mqtt": {"buffer": self.mqtt_buffer},
+            "mqtt": self._mqtt(model),
+            "gpio": {"labels": model.labels},
         }
         for name, target in self._wanted(model, feed):
             sink = plugins.load(sinks, name).open_sink(target, feed.fps, **options.get(name, {}))
@@ -73,6 +85,18 @@ class OutputFlags:
             stack.callback(page.close)
             outputs.append(page)
         return outputs
+
+    def _mqtt(self, model: Model) -> dict[str, Any]:
+        options: dict[str, Any] = {"buffer": self.mqtt_buffer}
+        options |= {"ca": self.mqtt_ca, "cert": self.mqtt_cert, "key": self.mqtt_key}
+        if self.mqtt_ha:
+            options["home"] = Home(
+                model.manifest.name,
+                model.labels,
+                detects=model.manifest.task == "detect",
+                prefix=self.mqtt_ha_prefix or "homeassistant",
+            )
+        return options
 
     def _wanted(self, model: Model, feed: Source) -> list[tuple[str, str]]:
         """Name and target of each sink that was asked for."""
@@ -90,6 +114,7 @@ class OutputFlags:
             "window": f"edgenn {model.manifest.name}" if self.show else None,
             "mqtt": self.mqtt,
             "webhook": self.webhook,
+            "gpio": self.gpio,
         }
         return [(name, target) for name, target in wanted.items() if target is not None]
 
@@ -116,7 +141,17 @@ output_options = gathered(
         metavar="DIR",
         help="Where results wait for the broker.  [XDG state folder]",
     ),
+    click.option("--mqtt-ca", metavar="FILE", help="Certificates to trust, beside the system's."),
+    click.option("--mqtt-cert", metavar="FILE", help="Certificate that this device shows."),
+    click.option("--mqtt-key", metavar="FILE", help="Its private key."),
+    click.option("--mqtt-ha", is_flag=True, help="Announce the labels to Home Assistant."),
+    click.option("--mqtt-ha-prefix", metavar="TOPIC", help="Where.  [homeassistant]"),
     click.option("--webhook", metavar="URL", help="POST what happens, as JSON."),
+    click.option(
+        "--gpio",
+        metavar="PIN[=LABEL]",
+        help="Switch pins, as 17=person,27=wave?hold=2 or 22?active_low.",
+    ),
     click.option("--save", metavar="VIDEO", help="Write a video with the results drawn in."),
     click.option("--show", is_flag=True, help="Show the results in a window; q ends."),
     click.option("--web", metavar="[HOST:]PORT", help="Serve a page with picture, events, charts."),

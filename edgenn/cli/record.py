@@ -18,7 +18,7 @@ from edgenn.runtime.sources import Source
 _WIPE = "\r\x1b[K"
 
 
-@click.command(short_help="Record a camera and a sensor, to be replayed by run and replay-test.")
+@click.command(short_help="Record a camera and a sensor.")
 @source_options
 @click.option(
     "--out",

@@ -19,7 +19,7 @@ from edgenn.runtime.pipeline import Pipeline, open_for
 _SHOWN, _WIDTH = 10, 300
 
 
-@click.command(short_help="Compare the decisions on a recording with those that are expected.")
+@click.command(short_help="Compare the decisions on a recording.")
 @click.argument("recording", metavar="FOLDER")
 @click.argument("model")
 @click.option(

@@ -103,8 +103,10 @@ class MotionGate:
         def cells() -> Floats:
             return np.zeros((rows, cols), np.float32)
 
-        self._small, self._new, self._old = cells(), cells(), cells()
-        self._known, self._background = cells(), cells()
+        self._small, self._old = cells(), cells()
+        self._new: Floats = cells()
+        self._known: Floats = cells()
+        self._background = cells()
         self._noise, self._limit = cells(), cells()
         self._change, self._excess = cells(), cells()
         self._louder = np.empty((rows, cols), np.bool_)
@@ -136,7 +138,9 @@ class MotionGate:
         cv2.blur(self._noise, (5, 5), self._limit)
         self._differ(self._old, self._change)
         self._louder_than_usual()
-        np.multiply(self._limit, np.float32(_KNOWN * self._burst / self._sensitivity), out=self._limit)
+        np.multiply(
+            self._limit, np.float32(_KNOWN * self._burst / self._sensitivity), out=self._limit
+        )
         self._differ(self._known, self._excess)
         cv2.subtract(self._excess, self._limit, self._excess)
         moved = cv2.minMaxLoc(self._excess)[1] > 0

@@ -52,7 +52,7 @@ class Recorder:
         sources: "video", "sensor" or both. Of live ones, time counts from the call of
             `run`; of files, it is their own.
         folder: A new or empty one.
-        channels: Names of the sensor's channels.
+        channels: Names of the sensor's channels; empty takes those that its readings tell.
         duration: End after so many seconds.
         max_frames: End after so many frames, or readings where there is no video.
         quality: Of the JPEGs, 1..100.
@@ -219,12 +219,11 @@ def open_part(
         retries: Failures in a row after which a live source fails; None means never.
 
     Returns:
-        The source, and the names of a sensor's channels.
+        The source, and the names of a sensor's channels, where they are known by now.
 
     Raises:
         SourceError: It is missing or cannot be opened.
-        UsageError: It delivers frames where readings are wanted, or the reverse, or does
-            not know the names of its channels.
+        UsageError: It delivers frames where readings are wanted, or the reverse.
     """
 
     def reopen() -> Source:
@@ -232,9 +231,6 @@ def open_part(
 
     opened = reopen()
     channels: tuple[str, ...] = getattr(opened, "channels", ())
-    if part == "sensor" and not channels:
-        opened.close()
-        raise UsageError(f"{opened.name} does not name its channels, so it cannot be recorded")
     if opened.live:
         opened = Live(reopen, opened, retries=retries)
     return opened, channels

@@ -62,6 +62,7 @@ class RecordingWriter:
         self._lock = threading.Lock()
         self._video: MjpegWriter | None = None
         self._size = (0, 0)
+        self._has_header = False
         self.last = 0.0
         self.frames = self.readings = 0
         self.gaps = 0
@@ -78,8 +79,6 @@ class RecordingWriter:
             self._row(GAPS, ("part", "row"))
             if "video" in meta:
                 self._row(FRAMES, _FRAME_COLUMNS)
-            if "sensor" in meta:
-                self._row(SENSOR, ("time", *meta["sensor"]["channels"]))
         except OSError as error:
             self._close()
             raise _cannot(folder, error) from error
@@ -117,6 +116,13 @@ class RecordingWriter:
             for time, row in zip(samples.times, samples.values, strict=True)
         ]
         try:
+            if not self._has_header:
+                # Sources that do not name their channels beforehand name them here, or never.
+                sensor, count = self._meta["sensor"], samples.values.shape[1]
+                names = sensor["channels"] or list(getattr(samples, "channels", ()))
+                sensor["channels"] = names or [f"channel{i}" for i in range(count)]
+                self._row(SENSOR, ("time", *sensor["channels"]))
+                self._has_header = True
             self._write(SENSOR, "".join(line + "\n" for line in lines).encode())
         except OSError as error:
             raise _cannot(self._folder, error) from error

@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
 
 
@@ -16,7 +19,10 @@ def run(name, *args):
 
 def test_every_example_is_tested_and_short():
     names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == {"print_detections.py", "count.py", "gestures.py"}
+    assert names == {
+        *("print_detections.py", "count.py", "gestures.py"),
+        *("gesture_lamp.py", "line.py", "service.py"),
+    }
     for name in names:
         assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 45
 
@@ -41,6 +47,18 @@ def test_gestures(tiny, recording):
     first, *events = done.stdout.splitlines()
     assert first == "1.00 s of x, y at a time"
     assert [line.split()[5] for line in events] == ["low", "middle", "high"]
+
+
+def test_line(tiny, tmp_path):
+    path = tmp_path / "walk.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
+    for x in (16, 32, 48, 64, 80, 80, 64, 48, 16):  # there and back again
+        image = np.full((96, 128, 3), 20, np.uint8)
+        image[16:32, x : x + 16] = (0, 0, 255)
+        writer.write(image)
+    writer.release()
+    done = run("line.py", path, tiny / "tiny-detect.edgenn")
+    assert done.stdout.splitlines()[-1] == "{'to the right': 1, 'to the left': 1}"
 
 
 def test_a_mistake_is_a_sentence(tiny):

@@ -224,6 +224,12 @@ def test_drops_are_counted(tmp_path, monkeypatch):
     assert frames[-1].index > len(frames) + 10
 
 
+def test_channels_without_names_get_numbers(tmp_path):
+    Recorder({"sensor": live(Sensor())}, tmp_path / "r", max_frames=3).run()
+    assert recording.read_meta(tmp_path / "r")["sensor"]["channels"] == ["channel0", "channel1"]
+    assert len(times(tmp_path / "r", "sensor")) == 3
+
+
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(SinkError, match="is not empty; record into a new folder"):

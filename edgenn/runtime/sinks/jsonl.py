@@ -31,6 +31,7 @@ import stat
 import sys
 from itertools import pairwise
 from pathlib import Path
+from time import monotonic
 from typing import Any, TextIO
 
 from edgenn.errors import SinkError, UsageError
@@ -40,10 +41,15 @@ from edgenn.types import Detections, Frame, Prediction, Result
 SCHEMA_VERSION = 1
 _TOP = 5
 _KEPT = 5  # rotated files
+_SYNC_S = 5.0
 
 
 class JsonlSink(Sink):
     """Writes to an open text stream, and closes it unless it is standard output.
+
+    A file never holds half a line for longer than its disk is full: what was written of a line
+    that failed is cut off again, and the next one is tried anew. What is older than 5 seconds
+    survives a power cut.
 
     Args:
         stream: Where to.
@@ -57,18 +63,25 @@ class JsonlSink(Sink):
         self._name = name
         self._limit = limit
         self._size = os.fstat(stream.fileno()).st_size if limit else 0
+        # Others may write to where standard output goes.
+        self._is_file = stream is not sys.stdout and _is_regular(stream)
+        self._torn = False
+        self._synced = monotonic()
 
     def write(self, result: Result) -> None:
-        """Write one line."""
+        """Write one line.
+
+        Raises:
+            SinkError: It cannot be written; a later one may be.
+            Finished: The reader went away.
+        """
         line = json.dumps(to_dict(result), ensure_ascii=False, separators=(",", ":")) + "\n"
         try:
-            if self._limit:
-                size = len(line.encode())
-                if self._size and self._size + size > self._limit:
-                    self._rotate()
-                self._size += size
-            self._stream.write(line)
-            self._stream.flush()
+            if self._is_file:
+                self._append(line.encode())
+            else:
+                self._stream.write(line)
+                self._stream.flush()
         except BrokenPipeError as error:
             raise Finished from error
         except OSError as error:
@@ -84,6 +97,28 @@ class JsonlSink(Sink):
         except OSError as error:
             raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
 
+    def _append(self, data: bytes) -> None:
+        if self._limit:
+            if self._stream.closed:  # a rotation failed half-way
+                self._stream = Path(self._name).open("a", encoding="utf-8")  # noqa: SIM115
+            if self._size and self._size + len(data) > self._limit:
+                self._rotate()
+        # Past Python's buffers, which would keep what does not fit and write it with the next.
+        file = self._stream.fileno()
+        end = os.lseek(file, 0, os.SEEK_END)
+        left = b"\n" + data if self._torn else data
+        try:
+            while left:
+                left = left[os.write(file, left) :]
+        except OSError:
+            self._torn = not _cut(file, end)
+            raise
+        self._torn = False
+        self._size += len(data)
+        if monotonic() - self._synced >= _SYNC_S:
+            self._synced = monotonic()
+            os.fsync(file)
+
     def _rotate(self) -> None:
         with self._stream:
             _sync(self._stream)
@@ -93,7 +128,7 @@ class JsonlSink(Sink):
             if newer.exists():
                 newer.replace(older)
         self._stream = path.open("w", encoding="utf-8")
-        self._size = 0
+        self._size, self._torn = 0, False
 
 
 def open_sink(target: str, fps: float = 0.0, *, max_mb: float | None = None) -> JsonlSink:
@@ -216,8 +251,21 @@ def _list(item: dict[str, Any]) -> dict[str, Any]:
 
 def _sync(stream: TextIO) -> None:
     stream.flush()
-    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+    if _is_regular(stream):
         os.fsync(stream.fileno())
+
+
+def _is_regular(stream: TextIO) -> bool:
+    return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+
+
+def _cut(file: int, end: int) -> bool:
+    """Take away what was written of a line; False where that cannot be done."""
+    try:
+        os.ftruncate(file, end)
+    except OSError:
+        return False
+    return True
 
 
 def _is_file(path: Path) -> bool:

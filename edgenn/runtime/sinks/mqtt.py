@@ -1,7 +1,7 @@
 """MQTT: one JSON message per result that says something, kept on disk until the broker has it.
 
 The target is ``mqtt[s]://[user:password@]host[:port]/topic``; ``mqtts`` is TLS
-with the certificates that the system trusts. A message has the form of a line
+with the certificates that the system trusts, or those of a file. A message has the form of a line
 of `edgenn.runtime.sinks.jsonl`, and is sent where there are detections or
 events. ``topic/status`` holds "online" or, also after a crash, "offline".
 
@@ -17,6 +17,7 @@ import hashlib
 import json
 import logging
 import os
+import ssl
 import threading
 from collections import deque
 from pathlib import Path
@@ -31,6 +32,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edgenn.errors import SinkError, UsageError
 from edgenn.runtime.sinks import Sink
+from edgenn.runtime.sinks._home import Home
 from edgenn.runtime.sinks._queued import Queued
 from edgenn.runtime.sinks._spool import Spool
 from edgenn.runtime.sinks.jsonl import to_dict
@@ -65,6 +67,8 @@ class MqttSink(Sink):
         buffer: Folder of what the broker does not have yet.
         limit: Most bytes that may wait there.
         drain_s: Seconds that `close` gives to what still waits, where there is a broker.
+        tls: Certificates; None where the connection is open.
+        home: What Home Assistant is told; None does not tell it.
 
     Attributes:
         queue: The way to the disk, with its counters.
@@ -76,11 +80,19 @@ class MqttSink(Sink):
     inline = True
 
     def __init__(
-        self, address: Address, buffer: Path, *, limit: int = _LIMIT, drain_s: float = 5.0
+        self,
+        address: Address,
+        buffer: Path,
+        *,
+        limit: int = _LIMIT,
+        drain_s: float = 5.0,
+        tls: ssl.SSLContext | None = None,
+        home: Home | None = None,
     ) -> None:
-        self._address = address
+        self._address, self._tls, self._home = address, tls, home
         key = hashlib.sha256(address.name.encode()).hexdigest()[:12]
         self._spool = Spool(buffer / f"mqtt-{key}.spool", limit)
+        self._found = False
         self._told = 0  # dropped lines that were logged
         self._synced = monotonic()
         self._on_way: deque[int] = deque()
@@ -100,8 +112,10 @@ class MqttSink(Sink):
 
     def write(self, result: Result) -> None:
         """Hand over one result, unless there is nothing in it."""
-        found = isinstance(result.prediction, Detections) and len(result.prediction)
-        if found or result.events:
+        found = isinstance(result.prediction, Detections) and len(result.prediction) > 0
+        # Home Assistant has to hear when a thing is gone.
+        left, self._found = self._found and not found and self._home is not None, found
+        if found or left or result.events:
             text = json.dumps(to_dict(result), ensure_ascii=False, separators=(",", ":"))
             self.queue.put(text.encode())
 
@@ -139,7 +153,7 @@ class MqttSink(Sink):
         if at.user is not None:
             client.username_pw_set(at.user, at.password)
         if at.tls:
-            client.tls_set()
+            client.tls_set_context(self._tls or ssl.create_default_context())
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
@@ -149,6 +163,9 @@ class MqttSink(Sink):
 
     def _say(self, status: str) -> MQTTMessageInfo:
         return self._client.publish(f"{self._address.topic}/status", status, qos=1, retain=True)
+
+    def _announcements(self) -> list[tuple[str, str]]:
+        return [] if self._home is None else self._home.messages(self._address.topic)
 
     # In the thread of paho.
 
@@ -165,6 +182,8 @@ class MqttSink(Sink):
             self._lost(f"the broker refuses: {code}")
             return
         _log.info("%s: connected", self._address.name)
+        for topic, text in self._announcements():
+            self._client.publish(topic, text, qos=1, retain=True)
         self._say("online")
         self._linked, self._away = True, False
         self._word.append(None)
@@ -240,7 +259,16 @@ class MqttSink(Sink):
             self._on_way.append(self._client.publish(self._address.topic, line, qos=1).mid)
 
 
-def open_sink(target: str, fps: float = 0.0, *, buffer: str | None = None) -> MqttSink:
+def open_sink(
+    target: str,
+    fps: float = 0.0,
+    *,
+    buffer: str | None = None,
+    ca: str | None = None,
+    cert: str | None = None,
+    key: str | None = None,
+    home: Home | None = None,
+) -> MqttSink:
     """Start delivering to a broker, which need not be there yet.
 
     Args:
@@ -248,13 +276,38 @@ def open_sink(target: str, fps: float = 0.0, *, buffer: str | None = None) -> Mq
         fps: Not used.
         buffer: Folder of what the broker does not have yet; ``edgenn`` in the
             XDG state folder where it is None.
+        ca: File of certificates to trust, beside those that the system trusts.
+        cert: File of the certificate that this device shows.
+        key: File of its private key, without a password.
+        home: What Home Assistant is told; None does not tell it.
 
     Raises:
-        UsageError: The target is no such address.
+        UsageError: The target is no such address, or a certificate cannot be used.
         SinkError: The folder cannot be written, or another process delivers from it.
     """
     del fps
-    return MqttSink(parse(target), Path(buffer) if buffer else _state_folder())
+    address = parse(target)
+    tls = _context(ca, cert, key) if address.tls else None
+    if not address.tls and (ca or cert or key):
+        raise UsageError("--mqtt-ca, --mqtt-cert and --mqtt-key need an address with mqtts://")
+    folder = Path(buffer) if buffer else _state_folder()
+    return MqttSink(address, folder, tls=tls, home=home)
+
+
+def _context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
+    if (cert is None) != (key is None):
+        raise UsageError("--mqtt-cert and --mqtt-key need each other")
+    context = ssl.create_default_context()
+    try:
+        if ca is not None:
+            context.load_verify_locations(ca)
+        if cert is not None:
+            # A password would be asked for at the terminal, where nobody sits.
+            context.load_cert_chain(cert, key, password="")
+    except (OSError, ValueError) as error:  # also ssl.SSLError
+        named = ", ".join(filter(None, (ca, cert, key)))
+        raise UsageError(f"the certificates in {named} cannot be used: {error}") from error
+    return context
 
 
 def parse(target: str) -> Address:

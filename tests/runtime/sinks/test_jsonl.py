@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
+import subprocess
 
 import numpy as np
 import pytest
@@ -145,6 +148,84 @@ def frames(path):
 def numbered(sink, numbers):
     for i in numbers:
         sink.write(Result(Frame(IMAGE, i / 10, i, "clip.mp4"), BOXES, (), LATENCY))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
+    if subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("this user cannot mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.parametrize("max_mb", [None, 0.02])
+def test_a_disk_that_fills_up_and_has_room_again_leaves_whole_lines(small_disk, max_mb):
+    path, ballast = small_disk / "o.jsonl", small_disk / "ballast"
+    sink = open_sink(str(path), max_mb=max_mb)
+    numbered(sink, range(5))
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(512))
+    failed = [i for i in range(5, 60) if is_refused(sink, i)]
+    assert failed
+    assert all(line.endswith("}") for line in path.read_text(encoding="utf-8").splitlines())
+    ballast.unlink()
+    numbered(sink, range(60, 65))
+    sink.close()
+    written = [i for name in ("o.jsonl.1", "o.jsonl") for i in frames_if_there(path, name)]
+    assert written == [i for i in range(65) if i not in failed]
+
+
+def is_refused(sink, i):
+    try:
+        numbered(sink, [i])
+    except SinkError as error:
+        return "No space left" in str(error)
+    return False
+
+
+def frames_if_there(path, name):
+    path = path.with_name(name)
+    return frames(path) if path.exists() else []
+
+
+def test_half_a_line_that_cannot_be_taken_back_stands_alone(tmp_path, monkeypatch):
+    path = tmp_path / "o.jsonl"
+    sink = open_sink(str(path))
+    numbered(sink, [0])
+
+    def refuse(file, size):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 40, before[1]))
+    try:
+        with pytest.raises(SinkError, match="File too large"):
+            numbered(sink, [1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    numbered(sink, [2])
+    sink.close()
+    first, torn, last = path.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["frame"] for line in (first, last)] == [0, 2]
+    assert len(torn) == 40
+
+
+def test_a_power_cut_loses_seconds_at_most(tmp_path, monkeypatch):
+    synced, now = [], [0.0]
+    monkeypatch.setattr("edgenn.runtime.sinks.jsonl.monotonic", lambda: now[0])
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(now[0]))
+    sink = open_sink(str(tmp_path / "o.jsonl"))
+    for i in range(100):
+        now[0] = i / 5
+        numbered(sink, [i])
+    assert synced == [5.0, 10.0, 15.0]
+    sink.close()
 
 
 def test_a_file_is_rotated_and_five_old_ones_are_kept(tmp_path):

@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edgenn import plugins
 from edgenn.errors import MissingExtraError, SinkError, UsageError
 from edgenn.runtime import sinks
+from edgenn.runtime.sinks._home import Home
 from edgenn.runtime.sinks.mqtt import MqttSink, open_sink, parse
 from edgenn.types import Classification, Detections, Event, Frame, Result, Window
 
@@ -291,6 +292,78 @@ def test_tls_with_a_certificate_that_the_system_trusts(made, tmp_path, monkeypat
     caplog.clear()
     sink.close()
     assert "kept" not in caplog.text
+
+
+def certificate(folder, name, authority=None):
+    """Paths of a key and a certificate, signed by itself or by another one."""
+    key, cert = folder / f"{name}.key", folder / f"{name}.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", f"/CN={name}", "-keyout", key, "-out", cert]
+    if authority is not None:
+        command += ["-addext", f"subjectAltName=DNS:{name}", "-CA", authority[1]]
+        command += ["-CAkey", authority[0], "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return str(key), str(cert)
+
+
+@pytest.mark.filterwarnings("ignore:.*ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
+@needs_broker
+def test_a_broker_that_wants_a_certificate_of_the_device(made, tmp_path, caplog):
+    authority = certificate(tmp_path, "authority")
+    server, client = (certificate(tmp_path, n, authority) for n in ("localhost", "camera"))
+    settings = [f"cafile {authority[1]}", f"certfile {server[1]}", f"keyfile {server[0]}"]
+    settings += ["require_certificate true", "use_identity_as_username true"]
+    broker = made(Broker(tmp_path, settings).start())
+    url = f"mqtts://localhost:{broker.port}/{TOPIC}"
+    buffer = str(tmp_path / "b")
+    sink = open_sink(url, buffer=buffer, ca=authority[1])
+    sink.write(result(0))
+    sink.close()
+    assert "kept for the next run" in caplog.text
+    caplog.clear()
+    sink = open_sink(url, buffer=buffer, ca=authority[1], cert=client[1], key=client[0])
+    sink.write(result(1))
+    wait_for(lambda: sink._linked)
+    sink.close()
+    assert "kept" not in caplog.text
+
+
+def test_certificates_that_cannot_be_used(tmp_path):
+    (tmp_path / "x.pem").write_text("no certificate")
+    path = str(tmp_path / "x.pem")
+    for options, message in (
+        ({"ca": path}, r"certificates in .*x\.pem cannot be used"),
+        ({"ca": str(tmp_path / "none")}, "No such file"),
+        ({"cert": path}, "need each other"),
+        ({"cert": path, "key": path}, "cannot be used"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            open_sink("mqtts://127.0.0.1:9/a", buffer=str(tmp_path / "b"), **options)
+    with pytest.raises(UsageError, match="need an address with mqtts://"):
+        open_sink("mqtt://127.0.0.1:9/a", buffer=str(tmp_path / "b"), ca=path)
+
+
+@needs_broker
+def test_home_assistant_finds_the_labels_and_hears_when_they_are_gone(broker, made, tmp_path):
+    home = Home("street", ("cat",), detects=True)
+    listener = made(Listener(broker.port))
+    sink = open_sink(broker.url, buffer=str(tmp_path / "b"), home=home)
+    for item in (result(0), result(1, Detections.empty()), result(2, Detections.empty())):
+        sink.write(item)
+    sink.close()
+    wait_for(lambda: len(listener.status) == 2)
+    told = {}
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda c, *_: c.subscribe("homeassistant/#", 1)
+    client.on_message = lambda c, d, m: told.update({m.topic: (m.payload, m.retain)})
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    wait_for(lambda: len(told) == 2)
+    client.disconnect()
+    client.loop_stop()
+    expected = {topic: (text.encode(), True) for topic, text in home.messages(TOPIC)}
+    assert told == expected
+    assert listener.frames == [0, 1]  # the second empty frame says nothing new
 
 
 def test_two_runs_do_not_deliver_from_one_buffer(tmp_path):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gpiozero
 import numpy as np
 import pytest
+from gpiozero.pins.mock import MockFactory
 
 from edgenn import plugins
 from edgenn.errors import SinkError
@@ -30,6 +32,7 @@ def window(i: int) -> Result:
 def target(tmp_path, monkeypatch):
     """What to open each plug-in with; a new plug-in needs a line here."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", MockFactory())
     monkeypatch.setattr("edgenn.runtime.sinks.webhook._FIRST_PAUSE_S", 10.0)  # nobody answers
     return {
         "jsonl": str(tmp_path / "o.jsonl"),
@@ -38,6 +41,7 @@ def target(tmp_path, monkeypatch):
         "mqtt": "mqtt://127.0.0.1:9/edgenn",
         "webhook": "http://127.0.0.1:9/",
         "web": "0",
+        "gpio": "17",
     }
 
 
