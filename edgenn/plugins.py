@@ -29,6 +29,8 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "ai_edge_litert": "litert",
     "paho": "mqtt",
+    "serial": "serial",
+    "smbus2": "i2c",
 }
 
 

@@ -150,8 +150,6 @@ class Lines:
         if not text:
             return None
         try:
-            if len(text) > _LONGEST:
-                raise ValueError("too long")
             return self._read(text.decode("utf-8"), is_first=is_first)
         except (ValueError, RecursionError):
             if not is_first:
@@ -166,6 +164,8 @@ class Lines:
 
     def _read(self, text: str, *, is_first: bool) -> _Reading | None:
         """A reading, or None for a header; ValueError where it is neither."""
+        if len(text) > _LONGEST:
+            raise ValueError("too long")
         if text[0] == "{":
             return self._object(json.loads(text, parse_int=float))
         if text[0] == "[":
