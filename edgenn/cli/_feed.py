@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TypedDict
 
 import click
 
+from edgenn import plugins
 from edgenn.cli._options import gathered
 from edgenn.errors import UsageError
+from edgenn.runtime import sources
+from edgenn.runtime.join import open_joined
 from edgenn.runtime.model import Model
 from edgenn.runtime.pipeline import open_for
-from edgenn.runtime.sources import Source
+from edgenn.runtime.sources import Source, choose
+
+
+class _Wishes(TypedDict):
+    size: tuple[int, int] | None
+    fps: float | None
+    retries: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +37,27 @@ class SourceFlags:
 
     @property
     def text(self) -> str:
-        """The source as `open_source` takes it.
+        """What gives pictures, or else the sensor, as `open_source` takes it.
 
         Raises:
             UsageError: None or several are named.
         """
-        named = {"camera:": self.camera, "": self.source, "csv:": self.sensor}
-        given = [kind + text for kind, text in named.items() if text is not None]
-        if len(given) != 1:
-            raise UsageError("give exactly one of --camera, --source and --sensor")
-        return given[0]
+        pictures = {"camera:": self.camera, "": self.source}
+        given = [kind + text for kind, text in pictures.items() if text is not None]
+        if len(given) > 1 or not (given or self.sensor is not None):
+            raise UsageError(
+                "give exactly one of --camera, --source and --sensor, or --sensor beside another"
+            )
+        return given[0] if given else self._sensor
+
+    @property
+    def _sensor(self) -> str:
+        """The sensor with its plug-in named; a file is a CSV file, whatever it is called."""
+        return ":".join(choose(self.sensor or "", plugins.names(sources), "window"))
+
+    @property
+    def _is_joined(self) -> bool:
+        return self.sensor is not None and not (self.camera is None and self.source is None)
 
     def check(self, model: str | None) -> None:
         """Refuse flags that do not make one source, before anything is loaded.
@@ -48,19 +69,24 @@ class SourceFlags:
             UsageError: None or several sources are named, or readings without a model.
         """
         _ = self.text
-        if self.sensor is not None and model is None:
+        if self.sensor is not None and model is None and not self._is_joined:
             raise UsageError(
                 "--sensor needs a MODEL that takes readings; the built-in one takes pictures"
             )
 
     def open(self, model: Model) -> Source:
-        """Open it for what a model takes.
+        """Open it for what a model takes; with a sensor beside a camera, both, joined.
 
         Raises:
             SourceError: It is missing or cannot be opened.
             UsageError: It does not deliver what the model takes, or does not know a flag.
         """
-        feed = open_for(model, self.text, size=self.size, fps=self.fps, retries=self.retries)
+        wishes = _Wishes(size=self.size, fps=self.fps, retries=self.retries)
+        feed: Source
+        if self._is_joined:
+            feed = open_joined(model, self.text, self._sensor, **wishes)
+        else:
+            feed = open_for(model, self.text, **wishes)
         if not feed.live:
             try:
                 self._refuse_live(feed)
@@ -93,7 +119,12 @@ source_options = gathered(
     click.option(
         "--source", metavar="FILE|DIR|URL", help="Video, picture, folder of pictures, stream."
     ),
-    click.option("--sensor", metavar="FILE.csv", help="Sensor recording with a header line."),
+    click.option(
+        "--sensor",
+        metavar="FILE.csv|URI|-",
+        help="Sensor recording, live sensor (see `edgenn sources`) or standard input; also "
+        "beside --camera or --source.",
+    ),
     click.option("--size", metavar="WxH", callback=_size, help="Size to ask the camera for."),
     click.option(
         "--fps",

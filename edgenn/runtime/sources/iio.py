@@ -142,6 +142,7 @@ class IioBuffer(Source):
         node: Path,
         name: str,
         rate: float,
+        *,
         chosen: list[str],
         labels: tuple[str, ...],
         length: int,
@@ -276,4 +277,6 @@ def open_source(name: str, options: Options, sysfs: Path = SYSFS, dev: Path = DE
         return IioPolled(device, shown, rate or min(device.rate(), 1000.0) or 50.0, chosen, labels)
     length = int(settings.number("buffer", 2, 1_000_000))
     rate = device.rate() or rate or 50.0
-    return IioBuffer(device, dev / folder.name, shown, rate, chosen, labels, length)
+    return IioBuffer(
+        device, dev / folder.name, shown, rate, chosen=chosen, labels=labels, length=length
+    )

@@ -117,7 +117,7 @@ class Mqtt(TextSource):
 
     def _on_message(self, client: Client, data: object, message: MQTTMessage) -> None:
         del client, data
-        self._came.append(message.payload + b"\n")
+        self._came.append(bytes(message.payload) + b"\n")
 
     def _take(self) -> bytes:
         if not self._came:

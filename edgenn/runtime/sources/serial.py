@@ -45,7 +45,7 @@ class Serial(TextSource):
 
     def _take(self) -> bytes:
         try:
-            return self._port.read(max(1, self._port.in_waiting))
+            return bytes(self._port.read(max(1, self._port.in_waiting)))
         except (serial.SerialException, TypeError) as error:
             raise SourceError(f"{self.name} was unplugged or broke: {error}") from error
 
