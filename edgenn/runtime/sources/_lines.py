@@ -103,7 +103,7 @@ class Lines:
         found = [reading for line in lines if (reading := self._parse(line)) is not None]
         if found:
             return self._samples(found, now)
-        if (self._row >= _SURE or now - self._good > _PATIENCE_S) and self._bad:
+        if (self._row >= _SURE or now - self._good > _PATIENCE_S) and self._came():
             raise SourceError(self._complaint())
         return None
 
@@ -114,15 +114,20 @@ class Lines:
             SourceError: There was not one reading, but something else.
         """
         found = self.push(b"\n", now)
-        if not self.index and (self._bad or self._candidate):
+        if not self.index and self._came():
             raise SourceError(self._complaint())
         return found
+
+    def _came(self) -> bool:
+        """Whether there was something that is no reading."""
+        return bool(self._bad or self._candidate)
 
     def _complaint(self) -> str:
         if self._lacks:
             return self._lacks
-        quoted = self._bad[:_QUOTED].decode("ascii", "backslashreplace")
-        more = "..." if len(self._bad) > _QUOTED else ""
+        last = ",".join(self._candidate).encode() or self._bad
+        quoted = last[:_QUOTED].decode("ascii", "backslashreplace")
+        more = "..." if len(last) > _QUOTED else ""
         return f"{self._name} delivers no readings, but lines as {quoted!r}{more}"
 
     def _samples(self, found: list[_Reading], now: float) -> Samples:
@@ -178,6 +183,7 @@ class Lines:
             return None if is_first else self._numbers([float(cell) for cell in cells])
         if len(set(cells)) < len(cells) or not all(_NAME.fullmatch(cell) for cell in cells):
             raise ValueError("neither numbers nor names")
+        self.dropped += bool(self._candidate) and self._candidate != cells
         self._candidate = cells
         if self._channels and set(self._channels) <= set(cells):
             self._take_header()
@@ -193,6 +199,7 @@ class Lines:
             if len(self._candidate) == len(row):
                 self._take_header()
             else:
+                self.dropped += 1
                 self._candidate = []
         if self._header:
             if len(row) != len(self._header):
