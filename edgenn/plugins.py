@@ -30,6 +30,8 @@ EXTRAS = {
     "ai_edge_litert": "litert",
     "paho": "mqtt",
     "gpiozero": "gpio",
+    "serial": "serial",
+    "smbus2": "i2c",
 }
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypedDict
 
 import click
 
+from edgenn import plugins
 from edgenn.cli._options import gathered
 from edgenn.errors import UsageError
+from edgenn.runtime import sources
+from edgenn.runtime.join import open_joined
 from edgenn.runtime.model import Model
 from edgenn.runtime.paced import Paced
 from edgenn.runtime.pipeline import open_for
-from edgenn.runtime.recording import is_recording
-from edgenn.runtime.sources import Source
+from edgenn.runtime.sources import Source, choose
+
+
+class _Wishes(TypedDict):
+    size: tuple[int, int] | None
+    fps: float | None
+    retries: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +39,17 @@ class SourceFlags:
 
     @property
     def text(self) -> str:
-        """The source as `open_source` takes it.
+        """What gives pictures, or else the sensor, as `open_source` takes it.
 
         Raises:
             UsageError: None or several are named.
         """
-        given = [text for text in (self.video, self.readings) if text is not None]
-        if self.camera is not None and self.source is not None:
-            given = []
-        if len(given) != 1:
-            raise UsageError("give exactly one of --camera, --source and --sensor")
-        return given[0]
+        text = self.readings if self.video is None else self.video
+        if text is None or (self.camera is not None and self.source is not None):
+            raise UsageError(
+                "give exactly one of --camera, --source and --sensor, or --sensor beside another"
+            )
+        return text
 
     @property
     def video(self) -> str | None:
@@ -50,10 +58,10 @@ class SourceFlags:
 
     @property
     def readings(self) -> str | None:
-        """What --sensor names, as `open_source` takes it."""
-        if self.sensor is None or is_recording(Path(self.sensor)):
-            return self.sensor
-        return f"csv:{self.sensor}"
+        """What --sensor names, with its plug-in before it."""
+        if self.sensor is None:
+            return None
+        return ":".join(choose(self.sensor, plugins.names(sources), "window"))
 
     def check(self, model: str | None) -> None:
         """Refuse flags that do not make one source, before anything is loaded.
@@ -65,19 +73,24 @@ class SourceFlags:
             UsageError: None or several sources are named, or readings without a model.
         """
         _ = self.text
-        if self.sensor is not None and model is None:
+        if self.sensor is not None and model is None and self.video is None:
             raise UsageError(
                 "--sensor needs a MODEL that takes readings; the built-in one takes pictures"
             )
 
     def open(self, model: Model) -> Source:
-        """Open it for what a model takes.
+        """Open it for what a model takes; with a sensor beside a camera, both, joined.
 
         Raises:
             SourceError: It is missing or cannot be opened.
             UsageError: It does not deliver what the model takes, or does not know a flag.
         """
-        feed = open_for(model, self.text, size=self.size, fps=self.fps, retries=self.retries)
+        wishes = _Wishes(size=self.size, fps=self.fps, retries=self.retries)
+        feed: Source
+        if self.video is not None and self.readings is not None:
+            feed = open_joined(model, self.video, self.readings, **wishes)
+        else:
+            feed = open_for(model, self.text, **wishes)
         try:
             self._refuse_others(feed)
         except UsageError:
@@ -115,7 +128,12 @@ source_options = gathered(
         metavar="FILE|DIR|URL",
         help="Video, picture, folder of them, stream, recording.",
     ),
-    click.option("--sensor", metavar="FILE.csv|DIR", help="CSV with a header line, or recording."),
+    click.option(
+        "--sensor",
+        metavar="FILE.csv|URI|-",
+        help="Sensor recording, live sensor (see `edgenn sources`) or standard input; also "
+        "beside --camera or --source.",
+    ),
     click.option("--size", metavar="WxH", callback=_size, help="Size to ask the camera for."),
     click.option(
         "--fps",

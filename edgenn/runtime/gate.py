@@ -50,6 +50,8 @@ class MotionGate:
     ) -> None:
         self._hold, self._refresh, self._sensitivity = hold, refresh, sensitivity
         self._shape: tuple[int, ...] = ()
+        self._new: Floats
+        self._known: Floats
         self.reset()
 
     def reset(self) -> None:
@@ -104,9 +106,7 @@ class MotionGate:
             return np.zeros((rows, cols), np.float32)
 
         self._small, self._old = cells(), cells()
-        self._new: Floats = cells()
-        self._known: Floats = cells()
-        self._background = cells()
+        self._new, self._known, self._background = cells(), cells(), cells()
         self._noise, self._limit = cells(), cells()
         self._change, self._excess = cells(), cells()
         self._louder = np.empty((rows, cols), np.bool_)

@@ -15,6 +15,10 @@ Form, version 1; `json_schema` gives the same for machines::
        {"label": "squat", "score": 0.87}],
      "events": [                  only where there are any; seconds on the clock of "time"
        {"label": "squat", "start": 3.1, "end": 9.8, "score": 0.91}],
+     "readings": {                frames with a sensor beside the camera only: its readings after
+       "channels": ["ax"],        the frame before, up to this one; names where they are known,
+       "times": [12.28, 12.3],    seconds on the clock of "time",
+       "values": [[0.1], [0.2]]}, in the sensor's units, null where it failed
      "latency_ms": {"capture": 0.5, "preprocess": 0.8, "inference": 9.1, "decode": 0.2,
                     "total": 10.6}}
 
@@ -26,6 +30,7 @@ changes its meaning does.
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import sys
@@ -36,7 +41,7 @@ from typing import Any, TextIO
 
 from edgenn.errors import SinkError, UsageError
 from edgenn.runtime.sinks import Finished, Sink
-from edgenn.types import Detections, Frame, Prediction, Result
+from edgenn.types import Detections, Frame, Prediction, Result, Samples
 
 SCHEMA_VERSION = 1
 _TOP = 5
@@ -170,6 +175,8 @@ def to_dict(result: Result) -> dict[str, Any]:
     }
     if isinstance(item, Frame) and item.path is not None:
         line["path"] = item.path
+    if isinstance(item, Frame) and item.readings is not None:
+        line["readings"] = _readings(item.readings)
     line.update(_prediction(result.prediction))
     if result.events:
         line["events"] = [
@@ -190,6 +197,7 @@ def json_schema() -> dict[str, Any]:
     number, text = {"type": "number"}, {"type": "string"}
     score = {"type": "number", "minimum": 0, "maximum": 1}
     count = {"type": "integer", "minimum": 0}
+    values = {"type": "array", "items": {"type": ["number", "null"]}}
     box = {"type": "array", "items": number, "minItems": 4, "maxItems": 4}
     stages = ("capture", "preprocess", "inference", "decode", "total")
     return {
@@ -205,12 +213,28 @@ def json_schema() -> dict[str, Any]:
             },
             {
                 "path": text,
+                "readings": _object(
+                    {"times": values, "values": {"type": "array", "items": values}},
+                    {"channels": {"type": "array", "items": text}},
+                ),
                 "detections": _list({"label": text, "class_id": count, "score": score, "box": box}),
                 "labels": _list({"label": text, "score": score}),
                 "events": _list({"label": text, "start": number, "end": number, "score": score}),
             },
         ),
     }
+
+
+def _readings(samples: Samples) -> dict[str, Any]:
+    names = {"channels": list(samples.channels)} if samples.channels else {}
+    rows = samples.values.astype(float).tolist()
+    times = _finite(samples.times.tolist())
+    return {**names, "times": times, "values": [_finite(row) for row in rows]}
+
+
+def _finite(numbers: list[float]) -> list[float | None]:
+    """JSON has no NaN."""
+    return [round(number, 6) if math.isfinite(number) else None for number in numbers]
 
 
 def _prediction(prediction: Prediction) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""Sensors and buses of this device, as Linux lists them in files: no library is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PORTS = ("ttyUSB*", "ttyACM*", "ttyAMA*", "rfcomm*")
+
+
+def serial_ports(dev: Path = Path("/dev")) -> list[tuple[str, str]]:
+    """Ports and what they are: paths that stay the same, first where there are such."""
+    named = {path.resolve(): path for path in sorted((dev / "serial" / "by-id").glob("*"))}
+    nodes = [path for pattern in _PORTS for path in sorted(dev.glob(pattern))]
+    found = [(str(path), node.name) for node, path in named.items()]
+    return found + [(str(path), "") for path in nodes if path.resolve() not in named]
+
+
+def i2c_buses(
+    dev: Path = Path("/dev"), sysfs: Path = Path("/sys/class/i2c-dev")
+) -> list[tuple[str, str]]:
+    """Numbers of the buses, and the names of their adapters."""
+    nodes = sorted(dev.glob("i2c-*"), key=lambda path: (len(path.name), path.name))
+    return [(node.name[4:], read(sysfs / node.name / "name")) for node in nodes]
+
+
+def iio_devices(sysfs: Path = Path("/sys/bus/iio/devices")) -> list[tuple[str, str]]:
+    """Names in sysfs, as device0, and the names that the drivers give."""
+    nodes = sorted(sysfs.glob("iio:device*"), key=lambda path: (len(path.name), path.name))
+    return [(node.name.partition(":")[2], read(node / "name")) for node in nodes]
+
+
+def read(path: Path) -> str:
+    """The text of a file in sysfs; empty where it is missing or cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
