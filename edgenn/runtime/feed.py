@@ -86,11 +86,6 @@ class Feed:
         self._filming: Filming | None = None
         if spec.kind == "image" and spec.rate:
             self._filming = Filming(spec.rate, health)
-        if (max_fps or gate) and (spec.kind != "image" or spec.rate):
-            flag = "--max-fps" if max_fps else "--gate"
-            raise UsageError(
-                f"{flag} is for models of single pictures; {model.manifest.name} follows a stream"
-            )
         self._pace = Pace(max_fps, most=1) if max_fps else None
         self._gate = gate
         # What is not read ahead is on its way alone.

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Literal, TypeVar
 
 from edgenn import plugins
-from edgenn.errors import ModelError
+from edgenn.errors import ModelError, UsageError
 from edgenn.runtime import temporal
 from edgenn.runtime._ahead import Ahead
 from edgenn.runtime.feed import Feed, Unit
@@ -84,6 +84,12 @@ class Pipeline:
             plugins.load(temporal, name).build(params, self.model.labels)
             for name, params in self.model.manifest.temporal.items()
         ]
+        spec = self.model.manifest.input
+        if (max_fps or gate) and (spec.kind != "image" or spec.rate):
+            raise UsageError(
+                f"{'--max-fps' if max_fps else '--gate'} is for models of single pictures; "
+                f"{self.model.manifest.name} follows a stream"
+            )
         if isinstance(source, str | int | Path):
             source = open_for(self.model, source)
         self._source: Iterable[Frame | Samples] = source

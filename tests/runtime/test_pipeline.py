@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
-from time import sleep
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import pytest
 import edgenn
 from edgenn import Pipeline, Samples
 from edgenn.errors import ModelError, SinkError, SourceError, UsageError
+from edgenn.runtime import pipeline as pipeline_module
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.runtime.sinks.jsonl import open_sink
 from edgenn.runtime.sinks.memory import MemorySink
@@ -355,3 +356,103 @@ def test_a_replay_with_holes_runs_to_its_end(levels, recording):
     results = list(pipeline)
     assert (pipeline.health.bad, pipeline.health.gaps) == (11, 1)
     assert results[-1].item.end == pytest.approx(14.95, abs=0.3)
+
+
+class Slow(Spy):
+    """Takes its time for each result."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds, self.seen = seconds, []
+
+    def write(self, result):
+        sleep(self.seconds)
+        self.seen.append(result.item.index)
+
+
+def test_of_a_file_a_slow_sink_gets_every_frame(squares, clip):
+    slow = Slow(0.02)
+    summary = Pipeline(clip, squares, [slow]).run()
+    assert slow.seen == list(range(20))
+    ((name, (latency, dropped, failed)),) = summary.sinks.items()
+    assert (name, dropped, failed) == ("test_pipeline", 0, 0)
+    assert latency[0] >= 20
+
+
+def test_of_a_live_source_a_slow_sink_loses_frames_and_the_model_none(squares):
+    slow = Slow(0.2)
+    pipeline = Pipeline("test://?size=64x48&fps=50", squares, [slow], max_frames=100)
+    begun = monotonic()
+    summary = pipeline.run()
+    assert summary.frames == 100
+    # 2 s of camera and what waits at the end, not the 20 s of the sink.
+    assert monotonic() - begun < 2 + 5 + 1
+    _, dropped, _ = summary.sinks["test_pipeline"]
+    assert len(slow.seen) + dropped == 100
+    assert slow.seen == sorted(slow.seen)
+
+
+def test_of_a_live_source_a_sink_that_fails_is_tried_again(squares, caplog):
+    broken = Spy(3, SinkError("full"))
+    summary = Pipeline("test://?size=64x48&fps=50", squares, [broken], max_frames=20).run()
+    assert summary.frames == 20
+    _, dropped, failed = summary.sinks["test_pipeline"]
+    assert (broken.written, failed + dropped) == (3, 17)
+    assert sum("full" in r.getMessage() for r in caplog.records) == 1
+
+
+def test_pipelines_with_one_model_share_its_engine_and_nothing_else(levels, squares, clip):
+    assert Pipeline(clip, squares).model.engine is squares.engine
+    alone = [r.prediction.scores.tobytes() for r in Pipeline(clip, squares)]
+    seen = {i: [] for i in range(4)}
+
+    def follow(i):
+        seen[i] = [r.prediction.scores.tobytes() for r in Pipeline(clip, squares)]
+
+    threads = [threading.Thread(target=follow, args=(i,)) for i in seen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(found == alone for found in seen.values())
+
+
+def test_an_engine_that_hangs_ends_the_run_with_a_sentence(squares, clip, monkeypatch):
+    monkeypatch.setattr(pipeline_module, "HUNG_S", 0.3)
+    release = threading.Event()
+    monkeypatch.setattr(edgenn.Model, "infer", lambda *_: release.wait(20))
+    with pytest.raises(ModelError, match=r"tflite: the litert engine hangs: one inference"):
+        Pipeline(clip, squares).run()
+    release.set()
+
+
+def test_no_more_pictures_a_second_than_asked_for(squares, levels, clip, recording):
+    frames = [r.item.index for r in Pipeline(clip, squares, max_fps=5)]  # of 10 a second
+    assert frames == list(range(0, 20, 2))
+    with pytest.raises(UsageError, match=r"--max-fps is for models of single pictures"):
+        Pipeline(recording, levels, max_fps=5)
+
+
+def test_what_was_found_is_carried_on_while_nothing_moves(squares):
+    def still():
+        image = np.full((96, 128, 3), 20, np.uint8)
+        image[16:32, 16:32] = (0, 0, 255)
+        for i in range(200):
+            yield edgenn.Frame(image, i / 10, i, "still")
+
+    pipeline = Pipeline(still(), squares, gate="motion")
+    results = list(pipeline)
+    assert [len(r.prediction) for r in results] == [1] * 200
+    assert all(r.prediction.boxes.tolist() == results[0].prediction.boxes.tolist() for r in results)
+    assert pipeline.health.carried > 150
+
+
+def test_the_loop_says_that_it_lives_also_while_nothing_comes(squares):
+    beats = []
+    pipeline = Pipeline(
+        "test://?size=64x48&fps=20&stall_at=2", squares, on_beat=lambda _: beats.append(monotonic())
+    )
+    threading.Timer(1.0, pipeline.stop).start()
+    assert pipeline.run().frames == 2
+    assert len(beats) > 6
+    assert max(np.diff(beats)) < 0.5
