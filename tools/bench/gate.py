@@ -149,7 +149,8 @@ def losses(model: Model, video: Path) -> None:
         part = np.mean([looked[i] for i in span])
         print(
             f"  {video.name} {name}: inferred {part:.3f}; {len(mine)} tracks, {lost} lost;"
-            f" first found after {np.mean(delays or [0]):.3f} s (worst {max(delays, default=0):.2f} s);"
+            f" first found after {np.mean(delays or [0]):.3f} s"
+            f" (worst {max(delays, default=0):.2f} s);"
             f" mean IoU {np.mean(overlaps or [1]):.3f}"
         )
 

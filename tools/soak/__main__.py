@@ -9,6 +9,7 @@ Writes samples.csv, faults.csv, report.json, run.log and soak.png into the folde
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -145,27 +147,27 @@ class Soak:
 
     # The faults; each is over when it returns.
 
-    def stall(self, child: subprocess.Popen, lasts: float) -> None:
+    def stall(self, _child: subprocess.Popen, lasts: float) -> None:
         self.camera.flows.clear()
         sleep(lasts)
         self.camera.flows.set()
 
-    def cut(self, child: subprocess.Popen, lasts: float) -> None:
+    def cut(self, _child: subprocess.Popen, lasts: float) -> None:
         self.camera.stop()
         sleep(lasts)
         self.camera.start()
 
-    def corrupt(self, child: subprocess.Popen, lasts: float) -> None:
+    def corrupt(self, _child: subprocess.Popen, lasts: float) -> None:
         self.camera.corrupt = True
         sleep(lasts)
         self.camera.corrupt = False
 
-    def slow(self, child: subprocess.Popen, lasts: float) -> None:
+    def slow(self, _child: subprocess.Popen, lasts: float) -> None:
         self.hook.delay = self.rng.choice([1.0, 60.0])
         sleep(lasts)
         self.hook.delay = 0.0
 
-    def broker_fault(self, child: subprocess.Popen, lasts: float) -> None:
+    def broker_fault(self, _child: subprocess.Popen, lasts: float) -> None:
         self.broker.kill()
         sleep(lasts)
         self.broker.start()
@@ -175,19 +177,16 @@ class Soak:
         sleep(lasts)
         child.send_signal(signal.SIGCONT)
 
-    def clock_fault(self, child: subprocess.Popen, lasts: float) -> None:
+    def clock_fault(self, _child: subprocess.Popen, lasts: float) -> None:
         self.clock.write_text(str(self.rng.choice([-86400, 3600])), encoding="utf-8")
         sleep(lasts)
         self.clock.write_text("0", encoding="utf-8")
 
-    def disk(self, child: subprocess.Popen, lasts: float) -> None:
+    def disk(self, _child: subprocess.Popen, lasts: float) -> None:
         ballast = self.small / "ballast"
-        try:
-            with ballast.open("wb", buffering=0) as file:
-                while file.write(b"0" * 4096):
-                    pass
-        except OSError:
-            pass
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(b"0" * 4096):
+                pass
         sleep(lasts)
         ballast.unlink()
 
@@ -200,10 +199,10 @@ class Soak:
                 self.samples.append(
                     {"t": self.now(), "lines": len(self.lines), **sample(child.pid)}
                 )
-            except (OSError, KeyError, IndexError):
+            except (OSError, KeyError, IndexError):  # noqa: PERF203
                 continue  # it ended just now
 
-    def tail(self, child: subprocess.Popen) -> None:
+    def tail(self, _child: subprocess.Popen) -> None:
         """Read the results, over every rotation."""
         path, file, rest, last = self.small / "out.jsonl", None, b"", False
         while not last:
@@ -257,7 +256,7 @@ class Soak:
                     client.sendall(b"GET /video.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
                     client.recv(1000)
                     self.over.wait(20)
-            except OSError:
+            except OSError:  # noqa: PERF203  it may not listen yet
                 continue
 
     def end(self, child: subprocess.Popen) -> None:
@@ -282,7 +281,7 @@ class Soak:
     def check(self) -> None:
         """Everything that can be said only at the end."""
         frames = [frame for _, frame, _ in self.lines]
-        if any(b <= a for a, b in zip(frames, frames[1:], strict=False)):
+        if any(b <= a for a, b in pairwise(frames)):
             self.wrong.append("frames in the results do not rise")
         seen, highest = set(), -1
         for frame in self.broker.frames:
@@ -306,9 +305,9 @@ class Soak:
     def check_fault(self, entry: dict) -> None:
         """Threads, descriptors and readiness around one fault."""
         begin, end, name = entry["begin"], entry["end"], entry["fault"]
-        if name in ("stall", "cut") and end - begin > 8:
-            if not any(begin < t < end + 1 for t in self.downs):
-                self.wrong.append(f"{name} at {begin:.0f} s: /readyz never said so")
+        quiet = name in ("stall", "cut") and end - begin > 8
+        if quiet and not any(begin < t < end + 1 for t in self.downs):
+            self.wrong.append(f"{name} at {begin:.0f} s: /readyz never said so")
         before = [s for s in self.samples if s["t"] < begin]
         after = [s for s in self.samples if end < s["t"] < end + RECOVER_S + 15]
         for what in ("threads", "fds"):
