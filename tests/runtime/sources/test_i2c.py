@@ -10,12 +10,12 @@ from time import monotonic, sleep
 
 import numpy as np
 import pytest
+from sensors import SimulatedBus
 
 from edgenn import plugins
 from edgenn.errors import MissingExtraError, SourceError
 from edgenn.runtime import sources
 from edgenn.runtime.sources import Options, i2c, open_source
-from sensors import SimulatedBus
 
 WATCH = Options(channels=("ax", "ay", "az", "wx", "wy", "wz"), rate=50)
 
@@ -88,7 +88,7 @@ def test_a_steady_schedule_in_which_missed_readings_are_counted(mpu):
 
 
 def test_single_failures_are_counted_and_ten_in_a_row_are_the_end(mpu):
-    source = open_source("i2c://1/mpu6050?rate=200", WATCH)
+    source = open_source("i2c://1/mpu6050?rate=100", WATCH)
     real, calls = mpu.read_i2c_block_data, itertools.count()
 
     def flaky(*args):

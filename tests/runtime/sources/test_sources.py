@@ -8,6 +8,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
+from sensors import Broker, Port, SimulatedBus, accelerometer, feed
 
 from edgenn import plugins
 from edgenn.errors import SourceError, UsageError
@@ -15,7 +16,6 @@ from edgenn.runtime import sources
 from edgenn.runtime.sources import Options, _text, choose, i2c, open_source
 from edgenn.runtime.sources import iio as iio_plugin
 from edgenn.types import Frame, Samples
-from sensors import Broker, Port, SimulatedBus, accelerometer, feed
 
 NAMES = plugins.names(sources)
 
