@@ -191,6 +191,27 @@ def test_a_sensor_needs_a_model_of_its_own(run, recording):
     assert "--sensor needs a MODEL" in sentence(err)
 
 
+def test_a_sensor_beside_a_video(run, squares, clip, recording, tmp_path):
+    text = recording.rename(tmp_path / "recording.txt")  # --sensor takes any file for CSV
+    code, out, _ = run(squares, "--source", clip, "--sensor", text, "--out", "-")
+    assert code == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [len(line["readings"]["times"]) for line in lines] == [1] + [2] * 19
+
+
+def test_a_video_beside_a_sensor(run, levels, clip, recording):
+    code, out, err = run(levels, "--source", clip, "--sensor", recording)
+    assert code == 0
+    assert [line.split()[2] for line in out.splitlines()] == ["low", "middle", "high"]
+    assert "57 windows in" in err
+
+
+def test_a_live_sensor_beside_a_video_is_refused(run, squares, clip):
+    code, _, err = run(squares, "--source", clip, "--sensor", "udp://127.0.0.1:0")
+    assert code == 2
+    assert "is live and" in sentence(err)
+
+
 @pytest.mark.parametrize("size", ["640", "640x", "x480", "640x480x3", "axb"])
 def test_a_size_is_two_numbers(run, squares, size):
     code, _, err = run(squares, "--camera", "0", "--size", size)

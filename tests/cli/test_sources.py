@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import shlex
+import sys
 
 import pytest
 from click.testing import CliRunner
+from sensors import accelerometer
 
 from edgenn import plugins
 from edgenn.cli.run import command as run
@@ -32,16 +34,49 @@ def test_says_so_where_there_is_no_camera(monkeypatch):
     assert "has no camera" in CliRunner().invoke(command, catch_exceptions=False).output
 
 
+def test_lists_ports_buses_and_sensors(monkeypatch, tmp_path):
+    from edgenn.runtime.sources import _devices
+
+    by_id = tmp_path / "serial" / "by-id"
+    by_id.mkdir(parents=True)
+    for name in ("ttyUSB0", "ttyACM1", "i2c-1", "i2c-10"):
+        (tmp_path / name).touch()
+    (by_id / "usb-Arduino").symlink_to(tmp_path / "ttyUSB0")
+    accelerometer(tmp_path / "iio", 3)
+    ports, buses, sensors = _devices.serial_ports, _devices.i2c_buses, _devices.iio_devices
+    monkeypatch.setattr(_devices, "serial_ports", lambda: ports(tmp_path))
+    monkeypatch.setattr(_devices, "i2c_buses", lambda: buses(tmp_path, tmp_path))
+    monkeypatch.setattr(_devices, "iio_devices", lambda: sensors(tmp_path / "iio"))
+    shown = CliRunner().invoke(command, catch_exceptions=False).output
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert f"--sensor serial:{by_id}/usb-Arduino ttyUSB0" in lines
+    assert f"--sensor serial:{tmp_path}/ttyACM1" in lines
+    assert f"--sensor serial:{tmp_path}/ttyUSB0" not in lines
+    assert "--sensor i2c://1/CHIP" in lines
+    assert "--sensor iio:device3 lis3dh" in lines
+
+
+def test_a_missing_extra_is_said_in_the_list(monkeypatch):
+    for package, plugin in (("serial", "serial"), ("smbus2", "i2c"), ("paho.mqtt.client", "mqtt")):
+        monkeypatch.delitem(sys.modules, f"edgenn.runtime.sources.{plugin}", raising=False)
+        monkeypatch.setitem(sys.modules, package, None)
+    done = CliRunner().invoke(command, catch_exceptions=False)
+    assert done.exit_code == 0
+    for extra in ("serial", "i2c", "mqtt"):
+        assert f"pip install 'edgenn[{extra}]'" in done.output
+    assert "--sensor udp://:5005" in done.output
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_are_what_run_takes_and_mean_this_source(name):
     options = {option for param in run.params for option in param.opts}
     for example in plugins.load(sources, name).EXAMPLE.split(", "):
         option, text = shlex.split(example)
         assert option in options
-        kinds = {"--camera": "camera", "--sensor": "csv"}
+        kind = "window" if option == "--sensor" else None
         # A folder is one only where it exists.
         if name not in ("images", "recording"):
-            assert kinds.get(option) == name or choose(text, NAMES)[0] == name
+            assert choose(text, NAMES, kind)[0] == name
 
 
 def test_the_example_of_the_test_pattern_works():

@@ -40,8 +40,6 @@ _STARTS = {
     "/dev/serial/": "serial",
     "/dev/tty": "serial",
 }
-# Endings of sensor recordings; the first tells by itself.
-_TABLES = (".csv", ".tsv", ".txt", ".log")
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
@@ -119,7 +117,7 @@ def open_source(
         UsageError: It delivers frames where readings are wanted, or the reverse.
     """
     this = sys.modules[__name__]
-    plugin, rest = choose(str(name), plugins.names(this), kind)
+    plugin, rest = choose(str(name), plugins.names(this))
     module = plugins.load(this, plugin)
     kinds = module.kinds(rest) if hasattr(module, "kinds") else (module.KIND,)
     if kind is not None and kind not in kinds:
@@ -140,7 +138,7 @@ def choose(text: str, known: list[str], kind: Kind | None = None) -> tuple[str, 
     Args:
         text: As the user wrote it.
         known: Names of the plug-ins.
-        kind: What is wanted, for files of which the name does not tell.
+        kind: "window" takes a file for a CSV file, whatever it is called.
     """
     prefix, colon, rest = text.partition(":")
     if colon and rest and prefix in known:
@@ -160,5 +158,4 @@ def _by_path(text: str, kind: Kind | None) -> str:
         return "recording"
     if path.is_dir() or path.suffix.lower() in PICTURES:
         return "images"
-    tables = _TABLES if kind == "window" else _TABLES[:1]
-    return "csv" if path.suffix.lower() in tables else "video"
+    return "csv" if path.suffix.lower() == ".csv" or kind == "window" else "video"

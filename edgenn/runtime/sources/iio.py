@@ -63,6 +63,11 @@ class Device:
         }
         return sorted(names)
 
+    def buffered(self) -> list[str]:
+        """Names of the channels that its buffer can hold."""
+        names = {path.name[3:-3] for path in (self.folder / "scan_elements").glob("in_*_en")}
+        return sorted(names - {"timestamp"})
+
     def factor(self, channel: str) -> tuple[float, float]:
         """What a raw value is multiplied with after the offset was added, and the offset."""
         kind = channel.partition("_")[0].rstrip("0123456789")
@@ -172,7 +177,7 @@ class IioBuffer(Source):
         on = [path.name[3:-3] for path in sorted(folder.glob("in_*_en")) if read(path) == "1"]
         for channel in chosen:
             if channel not in on:
-                raise SourceError(f"{self.name} has no {channel} in its buffer; leave out buffer=")
+                raise SourceError(f"{self.name}: {channel} cannot be switched on in its buffer")
         with contextlib.suppress(SourceError):  # older kernels have one clock only
             device.write("current_timestamp_clock", "monotonic")
         with contextlib.suppress(SourceError):  # some have a fixed length
@@ -268,7 +273,8 @@ def open_source(name: str, options: Options, sysfs: Path = SYSFS, dev: Path = DE
         raise SourceError(f"there is no IIO device {settings.rest}; there is {known}")
     device = Device(folder, settings)
     shown = folder.name
-    chosen = select(options.channels, device.channels(), shown)
+    there_is = device.buffered() if settings["buffer"] else device.channels()
+    chosen = select(options.channels, there_is, shown)
     if not chosen:
         raise SourceError(f"{shown} has no channel that can be read")
     rate = settings.number("rate", 0.1, 100_000) if settings["rate"] else options.rate

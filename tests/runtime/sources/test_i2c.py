@@ -88,7 +88,7 @@ def test_a_steady_schedule_in_which_missed_readings_are_counted(mpu):
 
 
 def test_single_failures_are_counted_and_ten_in_a_row_are_the_end(mpu):
-    source = open_source("i2c://1/mpu6050?rate=200", WATCH)
+    source = open_source("i2c://1/mpu6050?rate=100", WATCH)
     real, calls = mpu.read_i2c_block_data, itertools.count()
 
     def flaky(*args):

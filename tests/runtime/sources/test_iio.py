@@ -72,7 +72,7 @@ def buffer(tmp_path):
     node = tmp_path / "dev" / "iio:device0"
     os.mkfifo(node)
     end = os.open(node, os.O_RDWR)
-    yield folder, lambda data: os.write(end, data), lambda: os.close(end)
+    return folder, lambda data: os.write(end, data), lambda: os.close(end)
 
 
 def test_the_buffer_is_switched_on_read_in_pieces_and_switched_off(tmp_path, buffer):
@@ -97,7 +97,7 @@ def test_the_buffer_is_switched_on_read_in_pieces_and_switched_off(tmp_path, buf
     assert np.allclose(values[:, 1], (100 + np.arange(100)) * 0.01 / G)
     assert np.allclose(values[:, 0], (-2000 + np.arange(100)) * 0.01 / G)
     assert np.allclose(np.diff(times), 0.01, atol=6e-5)
-    assert 0 <= monotonic() - times[-1] < 1
+    assert abs(monotonic() - times[-1]) < 1
     assert [s.index for s in found] == [0, len(found[0].times)][: len(found)]
     assert (folder / "buffer/enable").read_text().strip() == "0"
 
@@ -118,9 +118,9 @@ def test_a_buffer_that_ends_is_a_failure_and_closing_ends_it_soon(tmp_path, buff
         next(items)
 
 
-def test_a_buffer_without_the_channel_is_refused(tmp_path, buffer):
+def test_a_channel_that_the_buffer_does_not_hold(tmp_path, buffer):
     buffer[2]()
-    with pytest.raises(SourceError, match="has no temp in its buffer; leave out buffer="):
+    with pytest.raises(SourceError, match="no channel 'temp'; there is accel_x, accel_y, accel_z"):
         open_in(tmp_path, "device0?buffer=64", Options(channels=("temp",)))
 
 

@@ -68,7 +68,7 @@ def test_a_port_that_was_unplugged_is_opened_again_under_the_same_path(tmp_path,
                 first.__exit__()
                 second = Port(link)
                 # A microcontroller that was not reset does not repeat its header.
-                threading.Timer(0.3, lambda: second.feed(lines[1:])).start()
+                threading.Timer(0.3, second.feed, [lines[1:]]).start()
             if count >= 100:
                 break
         assert samples.channels == ("x", "y")
@@ -78,9 +78,9 @@ def test_a_port_that_was_unplugged_is_opened_again_under_the_same_path(tmp_path,
 
 
 def test_a_port_in_use_and_wrong_settings(port):
-    with open_source(f"serial:{port.path}", XY):
-        with pytest.raises(SourceError, match="is another program using it"):
-            open_source(f"serial:{port.path}", XY)
+    first = open_source(f"serial:{port.path}", XY)
+    with first, pytest.raises(SourceError, match="is another program using it"):
+        open_source(f"serial:{port.path}", XY)
     with pytest.raises(SourceError, match="baud=fast of serial is not a number from 50"):
         open_source(f"serial:{port.path}?baud=fast", XY)
     with pytest.raises(SourceError, match="no setting 'parity' of serial; there is baud, columns"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from time import monotonic, sleep
 
 
@@ -40,13 +41,13 @@ def test_the_watch_reads_what_another_program_writes(tmp_path):
     header = b"time_ms,ax,ay,az,wx,wy,wz\n"
     rows = [f"{20 * i},0,0,1,0,0,0\n".encode() for i in range(150)]
     code, lines, err = run(
-        "watch", feed=[b"booting...\n", header, *rows], tmp_path=tmp_path, pause=0.005
+        "watch", feed=[b"booting...\n", header, *rows], tmp_path=tmp_path, pause=0.02
     )
     assert code == 0, err
     assert len(lines) == 150 // 4
     assert {line["labels"][0]["label"] for line in lines[5:]} == {"none"}
     assert before < lines[-1]["time"] < monotonic()
-    assert all(abs(b["time"] - a["time"] - 0.08) < 0.001 for a, b in zip(lines, lines[1:]))
+    assert all(abs(b["time"] - a["time"] - 0.08) < 0.001 for a, b in pairwise(lines))
 
 
 def test_input_that_holds_no_readings_is_a_failure(tmp_path):
