@@ -69,7 +69,7 @@ print([name for name in {HEAVY!r} if name in sys.modules])
 def test_every_device_side_module_imports_alone():
     """Each in this process, but none may pull in what the light install has not.
 
-    A source or output with an extra of its own may, and then `edgenn.plugins` knows what to install.
+    A source or output with an extra of its own may, and `edgenn.plugins` knows what to install.
     """
     package = Path(edgenn.__file__).parent
     for part in ("runtime", "bundle", "ops"):

@@ -112,7 +112,7 @@ def open_source(
         UsageError: It delivers frames where readings are wanted, or the reverse.
     """
     this = sys.modules[__name__]
-    plugin, rest = choose(str(name), plugins.names(this), kind)
+    plugin, rest = choose(str(name), plugins.names(this))
     module = plugins.load(this, plugin)
     if kind not in (None, module.KIND):
         takes, gives = ("pictures", "sensor readings")[:: 1 if kind == "image" else -1]
@@ -127,7 +127,7 @@ def choose(text: str, known: list[str], kind: Kind | None = None) -> tuple[str, 
     Args:
         text: As the user wrote it.
         known: Names of the plug-ins.
-        kind: What is wanted, for files of which the name does not tell.
+        kind: "window" takes a file for a CSV file, whatever it is called.
     """
     prefix, colon, rest = text.partition(":")
     if colon and rest and prefix in known:
