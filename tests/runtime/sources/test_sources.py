@@ -216,5 +216,5 @@ def test_chooses_by_what_was_written(text, plugin, rest):
     ("text", "plugin"),
     [("run.txt", "csv"), ("0", "camera"), ("-", "stdin"), ("rtsp://host/1", "video")],
 )
-def test_a_file_for_a_model_of_readings_is_a_csv_file(text, plugin):
+def test_a_file_that_is_said_to_hold_readings_is_a_csv_file(text, plugin):
     assert choose(text, NAMES, "window") == (plugin, text)
