@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import threading
-from time import monotonic
-
 import numpy as np
 import pytest
 
@@ -109,31 +106,3 @@ def test_bytes_that_are_no_text(tmp_path):
     path.write_bytes(b"x,y\n" + b"1,2\n" * 5000 + b"\xff\xfe\n")
     with pytest.raises(SourceError, match="cannot be read as CSV"):
         read(str(path))
-
-
-def test_a_recording_at_real_speed(tmp_path):
-    path = tmp_path / "s.csv"
-    rows = "".join(f"{5 + i / 50:.2f},{i}\n" for i in range(50))
-    path.write_text(f"time,x\n{rows}", encoding="utf-8")
-    begun, late = None, []
-    with open_source(str(path), Options(realtime=True)) as source:
-        assert not source.live
-        for found in source:
-            begun = begun or monotonic() - (found.times[-1] - 5)
-            late.append(monotonic() - begun - (found.times[0] - 5))
-            assert found.times[-1] - found.times[0] < 0.05
-    assert 0.95 < monotonic() - begun < 1.3
-    assert np.median(late) < 0.06
-    assert min(late) > -0.01
-
-
-def test_closing_a_recording_at_real_speed_ends_it_soon(tmp_path):
-    path = tmp_path / "s.csv"
-    path.write_text("time,x\n0,0\n1000,1\n", encoding="utf-8")
-    source = open_source(str(path), Options(realtime=True))
-    items = iter(source)
-    next(items)
-    threading.Timer(0.1, source.close).start()
-    begun = monotonic()
-    assert list(items) == []
-    assert monotonic() - begun < 1
