@@ -112,13 +112,20 @@ class Joined(Source):
 
     def _readings(self, until: float) -> Samples | None:
         """Readings up to a time, in the order of their source; None where there are none."""
-        parts = []
+        parts: deque[Samples] = deque()
+        count = 0
         while isinstance(found := self._beside.pop(), Samples):
             # A time that is not known (NaN) stays where it came.
             later = np.flatnonzero(found.times > until)
             end = int(later[0]) if len(later) else len(found.times)
             if end:
                 parts.append(found.cut(0, end))
+                count += end
+                # A recording that begins hours before the video, or a long gap in that.
+                while count - len(parts[0].times) >= _MOST_READINGS:
+                    lost = len(parts.popleft().times)
+                    count -= lost
+                    self._beside.dropped += lost
             if len(later):
                 self._beside.give_back(found.cut(end, len(found.times)))
                 break
@@ -149,10 +156,9 @@ class Joined(Source):
 class _LockStep:
     """A recording, read as far as is asked for."""
 
-    dropped = 0
-
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.dropped = 0
         self._items: Iterator[Item] | None = None
         self._next: Item | None = None
 

@@ -76,6 +76,17 @@ def test_a_sensor_whose_clock_was_set_back_keeps_its_order():
     assert [len(found or []) for found in listed(joined)] == [1, 3, 1]
 
 
+def test_a_recording_that_begins_long_before_the_video_takes_no_memory(monkeypatch):
+    monkeypatch.setattr(join, "_MOST_READINGS", 100)
+    parts = [samples(*(np.arange(10 * i, 10 * i + 10) / 100), index=10 * i) for i in range(50)]
+    joined = Joined(Fake(frames(4.985, 6.0)), Fake(parts))
+    first, second = joined
+    assert len(first.readings.times) == 109
+    assert first.readings.times[-1] == 4.98
+    assert second.readings.times.tolist() == [4.99]
+    assert joined.side_dropped == 390
+
+
 @pytest.mark.parametrize("size", [1, 2, 64])
 def test_readings_get_the_newest_frame_however_they_are_cut(size):
     times = [0.0, 0.1, 0.2, 0.3, 0.4]

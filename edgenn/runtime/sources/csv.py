@@ -52,7 +52,10 @@ class Csv(Source):
         try:
             self._file = Path(name).open(newline="", encoding="utf-8-sig")  # noqa: SIM115  see close
             header = self._file.readline()
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise SourceError(f"{name} cannot be read as a CSV file: {error}") from error
+        except UnicodeDecodeError as error:
+            self._file.close()
             raise SourceError(f"{name} cannot be read as a CSV file: {error}") from error
         separator = max(",;\t", key=header.count)
         self._rows = csv.reader(self._file, delimiter=separator)
