@@ -39,11 +39,16 @@ class MotionGate:
     Args:
         hold: Seconds for which inference goes on after the last motion.
         refresh: Longest time in seconds from one inference to the next.
-        sensitivity: Above 1 finds fainter motion, at the price of more inferences for noise.
+        sensitivity: Above 1 finds fainter motion, at the price of more inferences
+            for noise.
 
     Attributes:
         moving: Whether the newest frame had motion; False for a hold or a refresh.
     """
+
+    _new: Floats
+    _old: Floats
+    _known: Floats
 
     def __init__(
         self, *, hold: float = 1.0, refresh: float = 10.0, sensitivity: float = 1.0
@@ -103,15 +108,15 @@ class MotionGate:
         def cells() -> Floats:
             return np.zeros((rows, cols), np.float32)
 
-        self._small, self._new, self._old = cells(), cells(), cells()
-        self._known, self._background = cells(), cells()
+        self._new, self._old, self._known = cells(), cells(), cells()
+        self._small, self._background = cells(), cells()
         self._noise, self._limit = cells(), cells()
         self._change, self._excess = cells(), cells()
         self._louder = np.empty((rows, cols), np.bool_)
 
     def _shrink(self, frame: Frame) -> None:
         """The picture in cells of about 6 pixels at 768 x 576, slightly blurred, in _new."""
-        # Green has most of the brightness and least of the noise; one sample in nine is enough.
+        # Green has most of the brightness and least of the noise; a part of the pixels is enough.
         taken = frame.image[:: self._every, :: self._every, 1]
         rows, cols = self._samples.shape
         np.copyto(self._samples[: len(taken)], taken[:rows, :cols])
@@ -136,11 +141,11 @@ class MotionGate:
         cv2.blur(self._noise, (5, 5), self._limit)
         self._differ(self._old, self._change)
         self._louder_than_usual()
-        cv2.multiply(self._limit, _KNOWN * self._burst / self._sensitivity, self._limit)
+        self._limit *= np.float32(_KNOWN * self._burst / self._sensitivity)
         self._differ(self._known, self._excess)
         cv2.subtract(self._excess, self._limit, self._excess)
         moved = cv2.minMaxLoc(self._excess)[1] > 0
-        cv2.multiply(self._limit, _BACKGROUND / _KNOWN, self._limit)
+        self._limit *= np.float32(_BACKGROUND / _KNOWN)
         self._differ(self._background, self._excess)
         cv2.subtract(self._excess, self._limit, self._excess)
         if cv2.minMaxLoc(self._excess)[1] > 0:
@@ -152,7 +157,7 @@ class MotionGate:
     def _differ(self, other: Floats, target: Floats) -> None:
         """Differences from another picture at the brightness of this one."""
         gain = (cv2.mean(self._new)[0] + 1) / (cv2.mean(other)[0] + 1)
-        cv2.multiply(other, min(max(gain, _GAIN[0]), _GAIN[1]), target)
+        np.multiply(other, np.float32(min(max(gain, _GAIN[0]), _GAIN[1])), out=target)
         cv2.absdiff(self._new, target, target)
 
     def _louder_than_usual(self) -> None:
