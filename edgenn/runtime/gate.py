@@ -39,19 +39,22 @@ class MotionGate:
     Args:
         hold: Seconds for which inference goes on after the last motion.
         refresh: Longest time in seconds from one inference to the next.
-        sensitivity: Above 1 finds fainter motion, at the price of more inferences for noise.
+        sensitivity: Above 1 finds fainter motion, at the price of more inferences
+            for noise.
 
     Attributes:
         moving: Whether the newest frame had motion; False for a hold or a refresh.
     """
+
+    _new: Floats
+    _old: Floats
+    _known: Floats
 
     def __init__(
         self, *, hold: float = 1.0, refresh: float = 10.0, sensitivity: float = 1.0
     ) -> None:
         self._hold, self._refresh, self._sensitivity = hold, refresh, sensitivity
         self._shape: tuple[int, ...] = ()
-        self._new: Floats
-        self._known: Floats
         self.reset()
 
     def reset(self) -> None:
@@ -105,15 +108,15 @@ class MotionGate:
         def cells() -> Floats:
             return np.zeros((rows, cols), np.float32)
 
-        self._small, self._old = cells(), cells()
-        self._new, self._known, self._background = cells(), cells(), cells()
+        self._new, self._old, self._known = cells(), cells(), cells()
+        self._small, self._background = cells(), cells()
         self._noise, self._limit = cells(), cells()
         self._change, self._excess = cells(), cells()
         self._louder = np.empty((rows, cols), np.bool_)
 
     def _shrink(self, frame: Frame) -> None:
         """The picture in cells of about 6 pixels at 768 x 576, slightly blurred, in _new."""
-        # Green has most of the brightness and least of the noise; one sample in nine is enough.
+        # Green has most of the brightness and least of the noise; a part of the pixels is enough.
         taken = frame.image[:: self._every, :: self._every, 1]
         rows, cols = self._samples.shape
         np.copyto(self._samples[: len(taken)], taken[:rows, :cols])
@@ -138,13 +141,11 @@ class MotionGate:
         cv2.blur(self._noise, (5, 5), self._limit)
         self._differ(self._old, self._change)
         self._louder_than_usual()
-        np.multiply(
-            self._limit, np.float32(_KNOWN * self._burst / self._sensitivity), out=self._limit
-        )
+        self._limit *= np.float32(_KNOWN * self._burst / self._sensitivity)
         self._differ(self._known, self._excess)
         cv2.subtract(self._excess, self._limit, self._excess)
         moved = cv2.minMaxLoc(self._excess)[1] > 0
-        np.multiply(self._limit, np.float32(_BACKGROUND / _KNOWN), out=self._limit)
+        self._limit *= np.float32(_BACKGROUND / _KNOWN)
         self._differ(self._background, self._excess)
         cv2.subtract(self._excess, self._limit, self._excess)
         if cv2.minMaxLoc(self._excess)[1] > 0:

@@ -94,7 +94,9 @@ class Camera:
         odd = self.corrupt and self.sent % 3 == 0
         image = np.zeros((64, 128 if odd else 64, 3), np.uint8)
         x, y = 8 * (self.sent // 4 % 8), 8 * (self.sent // 32 % 8)
-        image[y : y + 8, x : x + 8] = (0, 0, 255)
+        # It goes away for two seconds of five, so that the webhook has something to tell.
+        if self.sent // RATE % 5 < 3:
+            image[y : y + 8, x : x + 8] = (0, 0, 255)
         image = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
         data = bytearray(cv2.imencode(".jpg", image)[1].tobytes())
         if self.corrupt and self.sent % 3 == 1:
