@@ -89,7 +89,7 @@ def open_source(
     """Open what a user named.
 
     Args:
-        name: Camera number or ``/dev/video`` path; picture, folder of
+        name: Camera number, ``/dev/video`` path, or ``camera:`` and part of its name; picture, folder of
             pictures, video or sensor CSV; or URL of a stream. ``NAME:REST``
             with a plug-in's name forces that plug-in.
         options: Wishes for it.
@@ -112,9 +112,11 @@ def open_source(
 def choose(text: str, known: list[str]) -> tuple[str, str]:
     """The plug-in for what a user wrote, and what to open with it."""
     prefix, colon, rest = text.partition(":")
+    if prefix == "camera" and rest.partition(":")[0] in known:  # --camera picamera:0
+        return choose(rest, known)
     if colon and rest and prefix in known:
         return prefix, rest
-    if text.isdecimal() or text.startswith("/dev/video"):
+    if text.partition("?")[0].isdecimal() or text.startswith("/dev/video"):
         return "camera", text
     if "://" in text:
         return "video", text

@@ -7,7 +7,8 @@ import pytest
 
 from edgenn.errors import SourceError
 from edgenn.runtime.sources import Options
-from edgenn.runtime.sources.camera import cameras, open_source
+from edgenn.runtime.sources._v4l2 import cameras
+from edgenn.runtime.sources.camera import open_source
 
 
 class Driver:
