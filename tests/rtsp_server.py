@@ -72,7 +72,7 @@ def is_there() -> bool:
         return False
 
 
-def _serve(args) -> None:
+def _serve(args) -> None:  # noqa: C901  one script for another interpreter
     import gi
 
     for name in ("Gst", "GstRtspServer", "GstRtsp"):

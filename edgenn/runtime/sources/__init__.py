@@ -89,9 +89,9 @@ def open_source(
     """Open what a user named.
 
     Args:
-        name: Camera number, ``/dev/video`` path, or ``camera:`` and part of its name; picture, folder of
-            pictures, video or sensor CSV; or URL of a stream. ``NAME:REST``
-            with a plug-in's name forces that plug-in.
+        name: Camera number, ``/dev/video`` path, or ``camera:`` and part of its name;
+            picture, folder of pictures, video or sensor CSV; or URL of a stream.
+            ``NAME:REST`` with a plug-in's name forces that plug-in.
         options: Wishes for it.
         kind: What the model takes, to refuse a source that delivers the other kind.
 

@@ -29,15 +29,19 @@ def why_not(url: str) -> str:
         return ""
     try:
         status = _status(parts, host, port)
-    except socket.gaierror:
-        return f"no device is known by the name {host}"
-    except ConnectionRefusedError:
-        return f"{host} is there, but nothing answers at its port {port}"
-    except TimeoutError:
-        return f"{host} does not answer at port {port}"
     except OSError as error:
-        return f"{host} cannot be reached at port {port}: {error.strerror or error}"
+        return _fault(error, host, port)
     return _meaning(status, parts)
+
+
+def _fault(error: OSError, host: str, port: int) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"no device is known by the name {host}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{host} is there, but nothing answers at its port {port}"
+    if isinstance(error, TimeoutError)
+        return f"{host} does not answer at port {port}"
+    return f"{host} cannot be reached at port {port}: {error.strerror or error}"
 
 
 def _status(parts: SplitResult, host: str, port: int) -> int:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 from edgenn.errors import SourceError
-from edgenn.runtime.sources import Options, Source, _query
+from edgenn.runtime.sources import Source, _query
 from edgenn.runtime.sources._gst_packages import TOOLS, mend
 from edgenn.runtime.sources._pool import Pool
 from edgenn.types import Frame, Image
@@ -87,6 +87,7 @@ class Gst(Source):
                     raise SourceError(f"{self.name} changed its size from {was} to {now}")
                 time = monotonic() if self.live else index / (self.fps or 1.0)
                 yield Frame(image, time, index, self.name)
+                image = None  # so that its buffer may be free
                 index += 1
             if self._closed:
                 return
@@ -110,7 +111,7 @@ class Gst(Source):
         width, height = self._size
         row = (3 * width + 3) // 4 * 4  # GStreamer pads rows to four bytes
         rows = self._pool.take((height, row))
-        left = memoryview(rows).cast("B")
+        left = rows.data.cast("B")
         while left:
             if self._closed or not self._wait():
                 return None
@@ -174,12 +175,15 @@ class Gst(Source):
         while self._listen():
             pass
         text = _query.without_secrets("\n".join(self._text))
-        found = re.findall(r"(?:ERROR: from element \S*?:|erroneous pipeline:) (.+)", text)
-        found = [f for f in found if "failed to post a proper error" not in f]
+        # Below an error GStreamer tells the place in its source, then the cause.
+        found = re.findall(
+            r"(?:ERROR: from element \S*?:|erroneous pipeline:) (.+)"
+            r"(?:\nAdditional debug info:\n.+\n(?!ERROR|Execution|Setting)(.+))?",
+            text,
+        )
+        found = [f for f in found if "failed to post a proper error" not in f[0]]
         if found:
-            # Below it GStreamer tells the place in its source, then the cause.
-            cause = re.findall(r"ERROR: from.+\nAdditional debug info:\n.+\n(?!ERROR|Setting)(.+)", text)
-            why = found[-1].rstrip(".") + (f": {cause[-1].rstrip('.')}" if cause else "")
+            why = ": ".join(part.rstrip(".") for part in found[-1] if part)
             raise SourceError(f"{self.name}: {why}{mend(text)}")
         if self.live or self._process.returncode:
             raise SourceError(f"{self.name} broke off after {count} frames")

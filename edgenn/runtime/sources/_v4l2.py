@@ -92,7 +92,9 @@ def configure(
     """
     code = settings.get("format", "MJPG").upper()
     if len(code) != 4 or not code.isascii():
-        raise SourceError(f"the camera's format {code!r} is not a four-letter code, as MJPG or YUYV")
+        raise SourceError(
+            f"the camera's format {code!r} is not a four-letter code, as MJPG or YUYV"
+        )
     wishes = [("format", cv2.CAP_PROP_FOURCC, float(cv2.VideoWriter.fourcc(*code)))]
     if options.size is not None:
         wishes.append(("width", cv2.CAP_PROP_FRAME_WIDTH, options.size[0]))

@@ -28,7 +28,6 @@ import numpy as np
 from edgenn.errors import SourceError
 from edgenn.runtime.sources import Kind, Options, Source, _query, _v4l2
 from edgenn.runtime.sources._pool import Pool
-from edgenn.runtime.sources._v4l2 import cameras as cameras  # for `edgenn sources`
 from edgenn.types import Frame, Image
 
 KIND: Kind = "image"
@@ -36,6 +35,7 @@ EXAMPLE = "--camera 0, --camera 'HD Webcam?format=YUYV&exposure=200'"
 
 _log = logging.getLogger(__name__)
 _MOST_BAD = 50
+cameras = _v4l2.cameras  # of this device
 
 
 class Camera(Source):
@@ -51,7 +51,8 @@ class Camera(Source):
         device, settings = _query.split(text, _v4l2.SETTINGS, f"camera {text.partition('?')[0]}")
         self.name = f"camera:{device}"
         self.dropped = 0
-        self._pool, self._shape = Pool(), (0, 0, 3)
+        self._pool = Pool()
+        self._shape: tuple[int, ...] = ()
         self._capture = _open(device)
         if not self._capture.isOpened():
             raise SourceError(
@@ -77,6 +78,7 @@ class Camera(Source):
                 now = monotonic()  # decoding comes after it
                 first = first or now
                 missed = max(0, round((now - first) * self.fps) - index)
+                image = None  # so that its buffer may be free
                 image = self._decoded()
                 bad = bad + 1 if image is None else 0
                 skipped += image is None
@@ -99,7 +101,8 @@ class Camera(Source):
     def _decoded(self) -> Image | None:
         """The frame that was grabbed; None if it is not usable."""
         try:
-            ok, image = self._capture.retrieve(self._pool.take(self._shape))
+            buffer = self._pool.take(self._shape) if self._shape else None
+            ok, image = self._capture.retrieve(buffer)
         except cv2.error as error:
             _log.debug("%s: %s", self.name, error)
             return None
@@ -107,7 +110,7 @@ class Camera(Source):
             return None
         if image.ndim == 2:
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-        if not self._shape[0]:
+        if not self._shape:
             self._shape = image.shape
         return np.asarray(image, np.uint8) if image.shape == self._shape else None
 
@@ -123,10 +126,12 @@ def open_source(name: str, options: Options) -> Camera:
 
 def _open(device: str) -> cv2.VideoCapture:
     if sys.platform.startswith("linux"):
-        return cv2.VideoCapture(_v4l2.find(device), cv2.CAP_V4L2)
-    if not device.isdecimal():
+        capture = cv2.VideoCapture(_v4l2.find(device), cv2.CAP_V4L2)
+    elif device.isdecimal():
+        capture = cv2.VideoCapture(int(device))
+    else:
         raise SourceError(f"there is no camera {device!r}: here cameras are known by number only")
-    return cv2.VideoCapture(int(device))
+    return capture
 
 
 def _mode(capture: cv2.VideoCapture) -> str:

@@ -71,7 +71,7 @@ class PiCamera(Source):
         if options.size not in (None, (self._width, self._height)):
             _log.warning(
                 "%s: asked for size %dx%d, got %dx%d",
-                self.name, *(options.size or ()), self._width, self._height,
+                self.name, *(options.size or (0, 0)), self._width, self._height,
             )  # fmt: skip
         self._camera.start()
 
@@ -80,6 +80,7 @@ class PiCamera(Source):
         index, first = 0, 0.0
         try:
             while not self._closed:
+                image = None  # so that its buffer may be free
                 image, captured = self._next(index)
                 first = first or captured
                 self.dropped = max(0, round((captured - first) * self.fps) - index)

@@ -20,8 +20,6 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from urllib.parse import parse_qsl
 
-import numpy as np
-
 from edgenn.errors import SourceError
 from edgenn.runtime.sources import Kind, Options, Source
 from edgenn.runtime.sources._pool import Pool

@@ -24,7 +24,7 @@ from edgenn.errors import SourceError
 from edgenn.runtime.sources import Kind, Options, Source, _container, _query
 from edgenn.runtime.sources._answers import why_not
 from edgenn.runtime.sources._pool import Pool
-from edgenn.types import Frame
+from edgenn.types import Frame, Image
 
 KIND: Kind = "image"
 EXAMPLE = "--source street.mp4, --source rtsp://user:password@host:554/stream"
@@ -59,7 +59,8 @@ class Video(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         """All frames that decode."""
-        index, shape = 0, (0, 0, 3)
+        index = 0
+        buffer: Image | None = None
         try:
             while True:
                 ok = self._capture.grab()
@@ -67,12 +68,14 @@ class Video(Source):
                 if not ok:
                     break
                 # A buffer of another size than the frame's is left alone, and a new one comes.
-                ok, image = self._capture.retrieve(self._pool.take(shape))
+                ok, image = self._capture.retrieve(buffer)
                 if not ok or image is None:
                     break
-                shape = image.shape
                 time = now if self.live else self._time(index)
                 yield Frame(np.asarray(image, np.uint8), time, index, self.name)
+                shape = image.shape
+                del image  # so that its buffer may be free
+                buffer = self._pool.take(shape)
                 index += 1
             self._judge(index)
         finally:
