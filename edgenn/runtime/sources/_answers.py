@@ -39,7 +39,7 @@ def _fault(error: OSError, host: str, port: int) -> str:
         return f"no device is known by the name {host}"
     if isinstance(error, ConnectionRefusedError):
         return f"{host} is there, but nothing answers at its port {port}"
-    if isinstance(error, TimeoutError)
+    if isinstance(error, TimeoutError):
         return f"{host} does not answer at port {port}"
     return f"{host} cannot be reached at port {port}: {error.strerror or error}"
 

@@ -71,7 +71,7 @@ class PiCamera(Source):
         if options.size not in (None, (self._width, self._height)):
             _log.warning(
                 "%s: asked for size %dx%d, got %dx%d",
-                self.name, *(options.size or (0, 0)), self._width, self._height,
+                self.name, *options.size, self._width, self._height,
             )  # fmt: skip
         self._camera.start()
 
@@ -131,7 +131,8 @@ def open_source(name: str, options: Options) -> PiCamera:
 
 def _monotonic(boottime_ns: int) -> float:
     """The same moment on the monotonic clock, which stands still while the device sleeps."""
-    slept = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+    # The two are not read at once; the reading with the least time between is the best one.
+    slept = max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns() for _ in range(3))
     return (boottime_ns - slept) / 1e9
 
 

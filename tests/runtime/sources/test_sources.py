@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import shutil
+import sys
+
 import cv2
+import fake_picamera2
 import numpy as np
 import pytest
 
@@ -11,6 +15,8 @@ from edgenn.runtime.sources import Options, choose, open_source
 from edgenn.types import Frame, Samples
 
 NAMES = plugins.names(sources)
+# What these say is tested with each: it depends on what is installed.
+BOARDS = {"gst", "csi", "libcamera", "picamera"}
 
 
 @pytest.fixture
@@ -19,11 +25,25 @@ def example(request, monkeypatch, clip, pictures, recording):
     real = cv2.VideoCapture
     if request.param == "camera":
         monkeypatch.setattr(cv2, "VideoCapture", lambda name, *_: real(name))
+    pipeline = "videotestsrc num-buffers=9 ! video/x-raw,width=96,height=64"
+    if request.param in ("gst", "csi", "libcamera") and shutil.which("gst-launch-1.0") is None:
+        pytest.skip("GStreamer is not installed: apt-get install gstreamer1.0-tools")
+    if request.param in ("csi", "libcamera"):  # their elements are on boards only
+        module = plugins.load(sources, request.param)
+        monkeypatch.setattr(module, "pipeline", lambda *_: pipeline)
+    if request.param == "picamera":
+        monkeypatch.setitem(sys.modules, "picamera2", fake_picamera2)
+        monkeypatch.setattr(fake_picamera2.Picamera2, "hangs_after", 9)
+        monkeypatch.setattr(plugins.load(sources, "picamera"), "_TIMEOUT_S", 0.05)
     named = {
         "camera": clip,
         "video": clip,
         "images": pictures,
         "csv": recording,
+        "gst": pipeline,
+        "csi": "//0",
+        "libcamera": "//0",
+        "picamera": "0",
         "test": "//?size=96x64&frames=9",
     }
     return request.param, f"{request.param}:{named[request.param]}"
@@ -73,7 +93,7 @@ def test_closes_twice_and_half_way(example):
     source.close()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - BOARDS))
 def test_says_what_is_missing(name, tmp_path):
     missing = tmp_path / "nothing.here"
     with pytest.raises(SourceError, match=r"there is no .*nothing\.here"):
@@ -107,6 +127,11 @@ def test_refuses_the_other_kind_before_opening(name):
         ("test://?fps=30", "test", "//?fps=30"),
         ("camera:/dev/front", "camera", "/dev/front"),
         ("other:x", "video", "other:x"),
+        ("0?format=YUYV", "camera", "0?format=YUYV"),
+        ("camera:HD Webcam: front", "camera", "HD Webcam: front"),
+        ("camera:picamera:0", "picamera", "0"),
+        ("camera:csi://0", "csi", "//0"),
+        ("gst:rtspsrc location=rtsp://x ! a", "gst", "rtspsrc location=rtsp://x ! a"),
     ],
 )
 def test_chooses_by_what_was_written(text, plugin, rest):
