@@ -57,7 +57,7 @@ class Server:
         self.url = f"{scheme}://127.0.0.1:{self.port}/camera"
 
     def kill(self) -> None:
-        """As if its plug were pulled."""
+        """As if its plug were pulled; may be called again."""
         self._process.kill()
         self._process.wait()
         self._process.stdout.close()
@@ -97,7 +97,8 @@ def _serve(args) -> None:  # noqa: C901  one script for another interpreter
         source = media.get_element().get_by_name_recurse_up("camera")
 
         def push() -> bool:
-            data = Gst.Buffer.new_wrapped(picture())
+            data = Gst.Buffer.new_allocate(None, WIDTH * HEIGHT * 3 // 2, None)
+            data.fill(0, picture())  # new_wrapped leaves the memory to Python
             return source.emit("push-buffer", data) == Gst.FlowReturn.OK
 
         GLib.timeout_add(1000 // args.fps, push)
@@ -106,7 +107,7 @@ def _serve(args) -> None:  # noqa: C901  one script for another interpreter
     factory.set_launch(
         f"( appsrc name=camera is-live=true do-timestamp=true format=time max-bytes=1000000 "
         f"caps=video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate={args.fps}/1 "
-        f"! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={args.fps} bitrate=2000 "
+        f"! x264enc tune=zerolatency speed-preset=ultrafast sliced-threads=false threads=1 key-int-max={args.fps} bitrate=2000 "
         "! rtph264pay name=pay0 pt=96 config-interval=-1 )"
     )
     factory.set_shared(True)

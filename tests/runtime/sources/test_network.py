@@ -75,8 +75,6 @@ def test_what_else_may_be_wrong_with_a_url(rtsp, capfd):
     server = rtsp()
     with pytest.raises(SourceError, match=r"127\.0\.0\.1 has no stream of that name \(404\)"):
         open_source(f"{server.url}/other")
-    with pytest.raises(SourceError, match="does not speak HTTP"):
-        open_source(server.url.replace("rtsp", "http"))
     server.kill()
     with pytest.raises(SourceError, match=f"nothing answers at its port {server.port}"):
         open_source(server.url)
@@ -92,7 +90,8 @@ def test_a_certificate_that_nobody_signed_is_taken(rtsp, tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     with pem.open("a", encoding="utf-8") as file:
         file.write((tmp_path / "cert.pem").read_text(encoding="utf-8"))
-    with open_source(rtsp(0, "--certificate", str(pem)).url) as source:
+    url = rtsp(0, "--user", "me:secret", "--certificate", str(pem)).url
+    with open_source(url.replace("://", "://me:secret@")) as source:
         assert next(iter(source)).image.shape == (240, 320, 3)
 
 
