@@ -22,8 +22,8 @@ class Frame:
     """One picture.
 
     Attributes:
-        image: (H, W, 3) uint8, BGR as OpenCV delivers it. May be a buffer that
-            the source reuses for the next frame: copy it to keep it.
+        image: (H, W, 3) uint8, BGR as OpenCV delivers it. It may be kept: it is
+            never changed after it was handed on. Rows may be padded.
         time: Seconds: media time for files, monotonic clock for live sources.
         index: Number of the frame in its source, from 0.
         source: What the user named as the source.

@@ -74,6 +74,8 @@ def test_examples_are_what_run_takes_and_mean_this_source(name):
         option, text = shlex.split(example)
         assert option in options
         kind = "window" if option == "--sensor" else None
+        if option == "--camera":
+            text = f"camera:{text}"
         # A folder is one only where it exists.
         if name not in ("images", "recording"):
             assert choose(text, NAMES, kind)[0] == name

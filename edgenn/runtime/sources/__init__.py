@@ -105,9 +105,9 @@ def open_source(
     """Open what a user named.
 
     Args:
-        name: Camera number or ``/dev/video`` path; picture, folder of
-            pictures, video or sensor CSV; URL of a stream; or a sensor, as
-            ``serial:/dev/ttyUSB0``, ``udp://:5005`` and ``-``. ``NAME:REST`` with a
+        name: Camera number, ``/dev/video`` path, or ``camera:`` and part of its name;
+            picture, folder of pictures, video or sensor CSV; URL of a stream; or a sensor,
+            as ``serial:/dev/ttyUSB0``, ``udp://:5005`` and ``-``. ``NAME:REST`` with a
             plug-in's name forces that plug-in.
         options: Wishes for it.
         kind: What the model takes, to refuse a source that delivers the other kind.
@@ -141,12 +141,14 @@ def choose(text: str, known: list[str], kind: Kind | None = None) -> tuple[str, 
         kind: "window" takes a file for a CSV file, whatever it is called.
     """
     prefix, colon, rest = text.partition(":")
+    if prefix == "camera" and rest.partition(":")[0] in known:  # --camera picamera:0
+        return choose(rest, known)
     if colon and rest and prefix in known:
         return prefix, rest
     if text in ("-", "stdin"):
         return "stdin", "-"
     starts = (name for start, name in _STARTS.items() if text.startswith(start))
-    plugin = "camera" if text.isdecimal() else next(starts, None)
+    plugin = "camera" if text.partition("?")[0].isdecimal() else next(starts, None)
     return plugin or _by_path(text, kind), text
 
 

@@ -1,8 +1,18 @@
 """A camera, through OpenCV: V4L2 on Linux, whatever OpenCV finds elsewhere.
 
-Heeds ``size`` and ``fps``. MJPG is asked for first, because uncompressed
-pictures of any size do not fit through USB 2 at 30 fps. Cameras answer wishes
-with the nearest mode that they have; what they gave is logged.
+Named by number, path in /dev, or part of its name: ``--camera "HD Webcam"``. Heeds
+``size`` and ``fps``, and settings behind a question mark, ``0?format=YUYV&exposure=200``:
+
+- ``format``: four-letter code of the driver, as YUYV or GREY. MJPG is asked for where
+  none is given, because uncompressed pictures of any size do not fit through USB 2 at
+  30 fps.
+- ``exposure``: ``auto``, or a number in the driver's unit, mostly 0.1 ms.
+- ``gain``, ``brightness``, ``focus``: numbers in the driver's unit.
+- ``autofocus``: 1 or 0.
+
+Cameras answer wishes with the nearest that they have; what they gave instead is a
+warning. Frames that cannot be decoded, or that come in another size than the first, are
+counted as dropped and skipped; 50 of them in a row are a failure.
 """
 
 from __future__ import annotations
@@ -10,58 +20,76 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from time import monotonic
 
 import cv2
 import numpy as np
 
 from edgenn.errors import SourceError
-from edgenn.runtime.sources import Kind, Options, Source
-from edgenn.types import Frame
+from edgenn.runtime.sources import Kind, Options, Source, _query, _v4l2
+from edgenn.runtime.sources._pool import Pool
+from edgenn.types import Frame, Image
 
 KIND: Kind = "image"
-EXAMPLE = "--camera 0"
+EXAMPLE = "--camera 0, --camera 'HD Webcam?format=YUYV&exposure=200'"
 
 _log = logging.getLogger(__name__)
-# Frames waiting in the driver are old frames: one to fill while one is read is enough.
-_QUEUE = 2
+_MOST_BAD = 50
+cameras = _v4l2.cameras  # of this device
 
 
 class Camera(Source):
     """An open camera. A frame that does not come within the driver's timeout, 10 s, is a failure.
 
-    ``dropped`` is what the camera's stated rate says was missed; drivers do not
-    tell OpenCV.
+    ``dropped`` is what the camera's stated rate says was missed, as drivers do not tell
+    OpenCV, and the frames that were skipped.
     """
 
     live = True
 
-    def __init__(self, device: str, options: Options) -> None:
+    def __init__(self, text: str, options: Options) -> None:
+        device, settings = _query.split(text, _v4l2.SETTINGS, f"camera {text.partition('?')[0]}")
         self.name = f"camera:{device}"
         self.dropped = 0
-        self._capture = _open(device, options)
+        self._pool = Pool()
+        self._shape: tuple[int, ...] = ()
+        self._capture = _open(device)
         if not self._capture.isOpened():
             raise SourceError(
                 f"camera {device} cannot be opened; is another program using it, or does this "
-                "user lack the right (group 'video')?"
+                f"user lack the right (group 'video')?{_v4l2.picamera_hint()}"
             )
+        try:
+            _v4l2.configure(self._capture, options, settings, self.name)
+        except SourceError:
+            self.close()
+            raise
         self.fps = max(0.0, self._capture.get(cv2.CAP_PROP_FPS))
         _log.info("%s gives %s", self.name, _mode(self._capture))
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames with the time of the monotonic clock; ends only when closed."""
-        index, first = 0, 0.0
+        index, first, skipped, bad = 0, 0.0, 0, 0
         try:
             while True:
-                ok = self._capture.grab()
+                if not self._capture.grab():
+                    hint = "" if index else _v4l2.picamera_hint()
+                    raise SourceError(f"{self.name} stopped delivering after {index} frames{hint}")
                 now = monotonic()  # decoding comes after it
-                ok, image = self._capture.retrieve() if ok else (False, None)
-                if not ok or image is None:
-                    raise SourceError(f"{self.name} stopped delivering after {index} frames")
                 first = first or now
-                self.dropped = max(0, round((now - first) * self.fps) - index)
-                yield Frame(np.asarray(image, np.uint8), now, index, self.name)
+                missed = max(0, round((now - first) * self.fps) - index)
+                image = None  # so that its buffer may be free
+                image = self._decoded()
+                bad = bad + 1 if image is None else 0
+                skipped += image is None
+                self.dropped = missed + skipped
+                if image is not None:
+                    yield Frame(image, now, index, self.name)
+                elif bad >= _MOST_BAD:
+                    raise SourceError(
+                        f"{self.name} delivers nothing usable: {bad} frames in a row cannot be "
+                        "decoded or have changed their size"
+                    )
                 index += 1
         finally:
             self.close()
@@ -70,63 +98,45 @@ class Camera(Source):
         """Release the camera."""
         self._capture.release()
 
+    def _decoded(self) -> Image | None:
+        """The frame that was grabbed; None if it is not usable."""
+        try:
+            buffer = self._pool.take(self._shape) if self._shape else None
+            ok, image = self._capture.retrieve(buffer)
+        except cv2.error as error:
+            _log.debug("%s: %s", self.name, error)
+            return None
+        if not ok or image is None or not image.size:
+            return None
+        if image.ndim == 2:
+            image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        if not self._shape:
+            self._shape = image.shape
+        return np.asarray(image, np.uint8) if image.shape == self._shape else None
+
 
 def open_source(name: str, options: Options) -> Camera:
-    """Open a camera by number or by its path in /dev.
+    """Open a camera by number, by its path in /dev, or by part of its name.
 
     Raises:
-        SourceError: There is no such camera, or it cannot be opened.
+        SourceError: There is no such camera or setting, or it cannot be opened.
     """
     return Camera(name, options)
 
 
-def cameras(folder: Path = Path("/sys/class/video4linux")) -> list[tuple[str, str]]:
-    """Cameras of this device as V4L2 knows them: path in /dev, and name.
-
-    A camera may have further nodes, for metadata, which give no pictures: only its
-    first one is listed. Empty where there is no V4L2.
-    """
-    nodes = sorted(folder.glob("video*"), key=lambda path: (len(path.name), path.name))
-    return [
-        (f"/dev/{node.name}", _read(node / "name") or "without a name")
-        for node in nodes
-        if _read(node / "index") in ("0", "")
-    ]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:  # unplugged meanwhile, or a driver that does not say
-        return ""
-
-
-def _open(device: str, options: Options) -> cv2.VideoCapture:
-    if not sys.platform.startswith("linux"):
+def _open(device: str) -> cv2.VideoCapture:
+    if sys.platform.startswith("linux"):
+        capture = cv2.VideoCapture(_v4l2.find(device), cv2.CAP_V4L2)
+    elif device.isdecimal():
         capture = cv2.VideoCapture(int(device))
     else:
-        path = Path(f"/dev/video{device}" if device.isdecimal() else device)
-        if not path.exists():
-            there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*")))
-            raise SourceError(f"there is no camera {path}; there is {there or 'no /dev/video*'}")
-        capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
-    wishes = [(cv2.CAP_PROP_FOURCC, float(cv2.VideoWriter.fourcc(*"MJPG")))]
-    if options.size is not None:
-        wishes += [
-            (cv2.CAP_PROP_FRAME_WIDTH, options.size[0]),
-            (cv2.CAP_PROP_FRAME_HEIGHT, options.size[1]),
-        ]
-    if options.fps is not None:
-        wishes.append((cv2.CAP_PROP_FPS, options.fps))
-    for key, value in [*wishes, (cv2.CAP_PROP_BUFFERSIZE, _QUEUE)]:
-        capture.set(key, value)
+        raise SourceError(f"there is no camera {device!r}: here cameras are known by number only")
     return capture
 
 
 def _mode(capture: cv2.VideoCapture) -> str:
-    code = int(capture.get(cv2.CAP_PROP_FOURCC))
-    fourcc = "".join(chr(code >> shift & 0xFF) for shift in (0, 8, 16, 24))
+    code = _v4l2.fourcc(capture.get(cv2.CAP_PROP_FOURCC))
     width, height = (
         int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
     )
-    return f"{width}x{height} at {capture.get(cv2.CAP_PROP_FPS):g} fps as {fourcc.strip()}"
+    return f"{width}x{height} at {capture.get(cv2.CAP_PROP_FPS):g} fps as {code}"

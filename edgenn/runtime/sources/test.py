@@ -20,12 +20,10 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from urllib.parse import parse_qsl
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgenn.errors import SourceError
 from edgenn.runtime.sources import Kind, Options, Source
-from edgenn.types import Frame
+from edgenn.runtime.sources._pool import Pool
+from edgenn.types import Frame, Image
 
 KIND: Kind = "image"
 EXAMPLE = "--source 'test://?size=320x240&fps=30'"
@@ -48,6 +46,7 @@ class Pattern(Source):
     def __init__(self, name: str) -> None:
         self.name = f"test:{name}"
         self.dropped = 0
+        self._pool = Pool()
         texts = _settings(name)
         self._size = _size(texts.pop("size"))
         values = {key: _number(key, text) for key, text in texts.items()}
@@ -81,9 +80,10 @@ class Pattern(Source):
     def close(self) -> None:
         """Nothing stays open."""
 
-    def _draw(self, index: int) -> NDArray[np.uint8]:
+    def _draw(self, index: int) -> Image:
         width, height = self._size
-        image = np.full((height, width, 3), _GROUND, np.uint8)
+        image = self._pool.take((height, width, 3))
+        image[...] = _GROUND
         x1, y1, x2, y2 = truth(index, width, height)
         image[y1:y2, x1:x2] = _SQUARE
         return image

@@ -13,7 +13,6 @@ frames a second over HTTP came 91 ms late so, 136 ms with two threads, 219 ms wi
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -22,16 +21,16 @@ import cv2
 import numpy as np
 
 from edgenn.errors import SourceError
-from edgenn.runtime.sources import Kind, Options, Source, _container
-from edgenn.types import Frame
+from edgenn.runtime.sources import Kind, Options, Source, _container, _query
+from edgenn.runtime.sources._answers import why_not
+from edgenn.runtime.sources._pool import Pool
+from edgenn.types import Frame, Image
 
 KIND: Kind = "image"
 EXAMPLE = "--source street.mp4, --source rtsp://user:password@host:554/stream"
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_MS = 10_000
-# Many cameras take them in the query, some in the path.
-_HIDDEN = r"(?i)((?<![a-z])(?:password|passwd|pass|pwd|psw|token|key|auth))=[^&/?#]*"
 
 
 class Video(Source):
@@ -40,13 +39,14 @@ class Video(Source):
     def __init__(self, name: str) -> None:
         is_url = "://" in name
         # Frames and messages carry the name; a password in a URL must not travel with them.
-        self.name = _without_secrets(name) if is_url else name
+        self.name = _query.without_secrets(name) if is_url else name
         self.dropped = 0
+        self._pool = Pool()
         self._missing = 0 if is_url else _missing_bytes(Path(name))
         self._capture = _open_url(name) if is_url else cv2.VideoCapture(name)
         if not self._capture.isOpened():
             if is_url:
-                why = f"nothing usable answered within {_TIMEOUT_MS // 1000} s"
+                why = why_not(name) or f"nothing usable answered within {_TIMEOUT_MS // 1000} s"
             elif self._missing:
                 why = f"it is cut short, at least {self._missing} bytes are missing"
             else:
@@ -60,15 +60,22 @@ class Video(Source):
     def __iter__(self) -> Iterator[Frame]:
         """All frames that decode."""
         index = 0
+        buffer: Image | None = None
         try:
             while True:
                 ok = self._capture.grab()
                 now = monotonic()
-                ok, image = self._capture.retrieve() if ok else (False, None)
+                if not ok:
+                    break
+                # A buffer of another size than the frame's is left alone, and a new one comes.
+                ok, image = self._capture.retrieve(buffer)
                 if not ok or image is None:
                     break
                 time = now if self.live else self._time(index)
                 yield Frame(np.asarray(image, np.uint8), time, index, self.name)
+                shape = image.shape
+                del image  # so that its buffer may be free
+                buffer = self._pool.take(shape)
                 index += 1
             self._judge(index)
         finally:
@@ -112,12 +119,6 @@ def open_source(name: str, options: Options) -> Video:
     """
     del options
     return Video(name)
-
-
-def _without_secrets(url: str) -> str:
-    # As FFmpeg splits it: up to the last @ before the path, so a password may hold one.
-    url = re.sub(r"://[^/?#]*@", "://", url)
-    return re.sub(_HIDDEN, r"\1=***", url)
 
 
 def _missing_bytes(path: Path) -> int:

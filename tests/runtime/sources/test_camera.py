@@ -7,7 +7,8 @@ import pytest
 
 from edgenn.errors import SourceError
 from edgenn.runtime.sources import Options
-from edgenn.runtime.sources.camera import cameras, open_source
+from edgenn.runtime.sources._v4l2 import cameras, find
+from edgenn.runtime.sources.camera import open_source
 
 
 class Driver:
@@ -99,3 +100,100 @@ def test_knows_cameras_by_name_without_their_metadata_nodes(tmp_path):
         ("/dev/video10", "Doorbell"),
     ]
     assert cameras(tmp_path / "none") == []
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Folders as Linux has them with two cameras of one make."""
+    folder, by_id = tmp_path / "class", tmp_path / "by-id"
+    by_id.mkdir()
+    for number in (0, 2):
+        (folder / f"video{number}").mkdir(parents=True)
+        (folder / f"video{number}" / "name").write_text("HD Webcam: HD Webcam", encoding="utf-8")
+        (tmp_path / f"video{number}").touch()
+        link = by_id / f"usb-Maker_HD_Webcam_SN{number}-video-index0"
+        link.symlink_to(tmp_path / f"video{number}")
+    (folder / "video4").mkdir()
+    (folder / "video4" / "name").write_text("Microscope", encoding="utf-8")
+    return folder, by_id
+
+
+def test_a_camera_by_part_of_its_name(two):
+    assert find("micro", *two) == "/dev/video4"
+    assert find("hd_webcam_sn2", *two) == "/dev/video2"
+    with pytest.raises(
+        SourceError, match=r"'hd webcam' may be any of /dev/video0: .*SN0.*; /dev/video2: .*more of"
+    ):
+        find("hd webcam", *two)
+    with pytest.raises(SourceError, match=r"no camera 'front'; there is .*/dev/video4: Microscope"):
+        find("front", *two)
+
+
+def test_settings_are_asked_for_and_what_came_of_them_is_told(driver, clip, caplog):
+    text = f"{clip}?format=YUYV&exposure=200&gain=3&autofocus=0"
+    open_source(text, Options(size=(128, 96))).close()
+    asked = dict(driver.asked)
+    assert asked[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"YUYV")
+    assert asked[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
+    assert (asked[cv2.CAP_PROP_EXPOSURE], asked[cv2.CAP_PROP_GAIN]) == (200, 3)
+    assert asked[cv2.CAP_PROP_AUTOFOCUS] == 0
+    assert "asked for format YUYV, got MJPG" in caplog.text
+    assert "asked for exposure 200, got 0" in caplog.text
+    assert "width" not in caplog.text
+
+
+def test_exposure_may_be_left_to_the_camera(driver, clip):
+    open_source(f"{clip}?exposure=auto", Options()).close()
+    assert dict(driver.asked)[cv2.CAP_PROP_AUTO_EXPOSURE] == 3
+    assert cv2.CAP_PROP_EXPOSURE not in dict(driver.asked)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("colour=1", "no setting 'colour' of camera .*; there is format, exposure, gain, bright"),
+        ("gain=high", "gain 'high' is not a number"),
+        ("exposure=nan", "exposure 'nan' is not a number"),
+        ("format=jpeg2000", "'JPEG2000' is not a four-letter code"),
+    ],
+)
+def test_settings_that_there_are_not(driver, clip, query, message):
+    with pytest.raises(SourceError, match=message):
+        open_source(f"{clip}?{query}", Options())
+
+
+@pytest.mark.parametrize("fault", ["none", "size", "throws", "grey"])
+def test_a_frame_that_is_not_usable_is_counted_and_skipped(driver, clip, fault):
+    real = driver._file.retrieve
+    count = 0
+
+    def retrieve(buffer):
+        nonlocal count
+        count += 1
+        ok, image = real(buffer)
+        if count in (5, 6):
+            if fault == "throws":
+                raise cv2.error("a JPEG that is cut short")
+            if fault == "grey":
+                return ok, image[..., 0]
+            return ok, None if fault == "none" else image[:50]
+        return ok, image
+
+    driver.retrieve = retrieve
+    source = open_source(str(clip), Options())
+    source.fps = 0  # it has no clock here
+    frames = []
+    with pytest.raises(SourceError, match="stopped delivering after 20 frames"):
+        frames.extend(source)
+    lost = 0 if fault == "grey" else 2
+    assert [f.index for f in frames] == [i for i in range(20) if not lost or i not in (4, 5)]
+    assert {f.image.shape for f in frames} == {(96, 128, 3)}
+    assert source.dropped == lost
+
+
+def test_only_frames_that_are_not_usable_are_a_failure(driver, clip):
+    driver.grab, driver.retrieve = (lambda: True), (lambda _: (False, None))
+    source = open_source(str(clip), Options())
+    with pytest.raises(SourceError, match="nothing usable: 50 frames in a row"):
+        next(iter(source))
+    assert source.dropped >= 50

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import threading
 
 import cv2
+import fake_picamera2
 import numpy as np
 import pytest
 from sensors import Broker, Port, SimulatedBus, accelerometer, feed
@@ -19,6 +21,8 @@ from edgenn.runtime.sources import iio as iio_plugin
 from edgenn.types import Frame, Samples
 
 NAMES = plugins.names(sources)
+# What these say is tested with each: it depends on what is installed.
+BOARDS = {"gst", "csi", "libcamera", "picamera"}
 
 
 LINES = [f"{i * 10},{i},{-i}\n".encode() for i in range(40)]
@@ -30,6 +34,16 @@ def example(request, monkeypatch, clip, pictures, recording, tmp_path):
     real = cv2.VideoCapture
     if request.param == "camera":
         monkeypatch.setattr(cv2, "VideoCapture", lambda name, *_: real(name))
+    pipeline = "videotestsrc num-buffers=9 ! video/x-raw,width=96,height=64"
+    if request.param in ("gst", "csi", "libcamera") and shutil.which("gst-launch-1.0") is None:
+        pytest.skip("GStreamer is not installed: apt-get install gstreamer1.0-tools")
+    if request.param in ("csi", "libcamera"):  # their elements are on boards only
+        module = plugins.load(sources, request.param)
+        monkeypatch.setattr(module, "pipeline", lambda *_: pipeline)
+    if request.param == "picamera":
+        monkeypatch.setitem(sys.modules, "picamera2", fake_picamera2)
+        monkeypatch.setattr(fake_picamera2.Picamera2, "hangs_after", 9)
+        monkeypatch.setattr(plugins.load(sources, "picamera"), "_TIMEOUT_S", 0.05)
     if request.param == "recording":
         Recorder({"video": open_source(clip)}, tmp_path / "r").run()
     named = {
@@ -45,6 +59,10 @@ def example(request, monkeypatch, clip, pictures, recording, tmp_path):
         "i2c": lambda: request.getfixturevalue("bus"),
         "iio": lambda: request.getfixturevalue("iio"),
         "recording": lambda: tmp_path / "r",
+        "gst": lambda: pipeline,
+        "csi": lambda: "//0",
+        "libcamera": lambda: "//0",
+        "picamera": lambda: "0",
     }
     return request.param, f"{request.param}:{named[request.param]()}"
 
@@ -161,7 +179,7 @@ def test_closes_twice_and_half_way(example):
     source.close()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - BOARDS))
 def test_says_what_is_missing(name, tmp_path):
     missing = tmp_path / "nothing.here"
     with pytest.raises(SourceError, match=r"there is no .*nothing\.here"):
@@ -206,6 +224,11 @@ def test_refuses_the_other_kind_before_opening(name):
         ("i2c://1/mpu6050", "i2c", "//1/mpu6050"),
         ("iio:device0", "iio", "device0"),
         ("/dev/iio:device0", "iio", "/dev/iio:device0"),
+        ("0?format=YUYV", "camera", "0?format=YUYV"),
+        ("camera:HD Webcam: front", "camera", "HD Webcam: front"),
+        ("camera:picamera:0", "picamera", "0"),
+        ("camera:csi://0", "csi", "//0"),
+        ("gst:rtspsrc location=rtsp://x ! a", "gst", "rtspsrc location=rtsp://x ! a"),
     ],
 )
 def test_chooses_by_what_was_written(text, plugin, rest):
