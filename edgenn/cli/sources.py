@@ -20,4 +20,4 @@ def command() -> None:
     for name in plugins.names(sources):
         module = plugins.load(sources, name)
         what = "pictures" if module.KIND == "image" else "readings"
-        click.echo(f"  {name:<8}{what:<10}{module.EXAMPLE}")
+        click.echo(f"  {name:<10}{what:<10}{module.EXAMPLE}")
