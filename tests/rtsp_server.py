@@ -19,7 +19,7 @@ PYTHON = "/usr/bin/python3"
 MISSING = (
     "GStreamer's RTSP server is not installed: apt-get install python3-gi "
     "gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good "
-    "gstreamer1.0-plugins-ugly"
+    "gstreamer1.0-plugins-ugly glib-networking openssl"
 )
 
 
@@ -81,7 +81,7 @@ def _serve(args) -> None:  # noqa: C901  one script for another interpreter
 
     Gst.init(None)
     if args.check:
-        sys.exit(not Gst.ElementFactory.find("x264enc"))
+        sys.exit(not all(map(Gst.ElementFactory.find, ("appsrc", "x264enc", "rtph264pay"))))
     black, white = b"\x10" * SIDE, b"\xeb" * SIDE
     begun = time.monotonic()
 
@@ -107,7 +107,8 @@ def _serve(args) -> None:  # noqa: C901  one script for another interpreter
     factory.set_launch(
         f"( appsrc name=camera is-live=true do-timestamp=true format=time max-bytes=1000000 "
         f"caps=video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate={args.fps}/1 "
-        f"! x264enc tune=zerolatency speed-preset=ultrafast sliced-threads=false threads=1 key-int-max={args.fps} bitrate=2000 "
+        f"! x264enc tune=zerolatency speed-preset=ultrafast "
+        f"sliced-threads=false threads=1 key-int-max={args.fps} bitrate=2000 "
         "! rtph264pay name=pay0 pt=96 config-interval=-1 )"
     )
     factory.set_shared(True)

@@ -122,7 +122,11 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 source_options = gathered(
     SourceFlags,
     "where",
-    click.option("--camera", metavar="N", help="Camera number, or its path in /dev."),
+    click.option(
+        "--camera",
+        metavar="N|NAME",
+        help="Camera number, path in /dev, part of its name, or picamera:0, csi://0, libcamera://0.",
+    ),
     click.option(
         "--source",
         metavar="FILE|DIR|URL",

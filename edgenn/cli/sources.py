@@ -29,10 +29,10 @@ def command() -> None:
         try:
             module = plugins.load(sources, name)
         except MissingExtraError as error:
-            click.echo(f"  {name:<8}{'':<10}{error}")
+            click.echo(f"  {name:<10}{'':<10}{error}")
             continue
         what = "pictures" if module.KIND == "image" else "readings"
-        click.echo(f"  {name:<8}{what:<10}{module.EXAMPLE}")
+        click.echo(f"  {name:<10}{what:<10}{module.EXAMPLE}")
 
 
 def _list(what: str, found: list[tuple[str, str]]) -> None:

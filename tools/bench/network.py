@@ -1,6 +1,6 @@
 """Ways to read an RTSP stream, taking turns: how old a frame is, and what it costs.
 
-    python tools/bench/network.py --rounds 5
+    pip install av; python tools/bench/network.py --rounds 5
 
 Each reads the same kind of stream, 320x240 H.264 at 25 fps from GStreamer's server on this
 machine, whose frames tell their number and time (tests/rtsp_server.py). Per round and way:
@@ -8,7 +8,8 @@ machine, whose frames tell their number and time (tests/rtsp_server.py). Per rou
 - first: seconds from the call to the first frame.
 - age: median milliseconds between the making of a frame and its arrival, from frame 40 on.
 - cpu: milliseconds of processor time per frame, of this process alone.
-- lost: numbers missing between the first frame and the last.
+- lost: numbers missing between the first frame and the last, with one or two that the
+  server itself leaves out, whose timer is not exact.
 - back: seconds from the restart of a server that was killed to the next frame.
 
 Printed are the medians over the rounds, and the smallest and largest value of each.

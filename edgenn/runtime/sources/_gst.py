@@ -8,6 +8,7 @@ pictures into a pipe. Their size and rate are what it says of its last element
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import select
@@ -15,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from time import monotonic
 
@@ -24,7 +26,8 @@ from edgenn.runtime.sources._gst_packages import TOOLS, mend
 from edgenn.runtime.sources._pool import Pool
 from edgenn.types import Frame, Image
 
-_TIMEOUT_S = 10.0
+_log = logging.getLogger(__name__)
+_TIMEOUT_S, _KILL_S = 10.0, 2.0
 _SINK = "edgenn"
 # Elements that deliver at their own pace: of such a one only the newest frame is wanted.
 _LIVE = re.compile(
@@ -52,7 +55,7 @@ class Gst(Source):
         self.live = bool(_LIVE.search(pipeline))
         self._pool = Pool()
         self._text, self._half, self._size = [""], b"", (0, 0)
-        self._closed = False
+        self._closed, self._reads = False, threading.Lock()
         self._data, self._process = _start(self._words(pipeline, size))
         assert self._process.stdout is not None
         self._said = self._process.stdout.fileno()
@@ -96,18 +99,28 @@ class Gst(Source):
             self.close()
 
     def close(self) -> None:
-        """Kill the pipeline."""
+        """Kill the pipeline; another thread that waits for a frame then gets its end."""
         if self._closed:
             return
         self._closed = True
         self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        os.close(self._data)
+        # A pipe must not be closed, and its number be given to another, while it is read.
+        if self._reads.acquire(timeout=_KILL_S):
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            os.close(self._data)
+            self._reads.release()
+        try:
+            self._process.wait(_KILL_S)
+        except subprocess.TimeoutExpired:
+            _log.warning("%s hangs in a driver and cannot be killed", self.name)
 
     def _frame(self) -> Image | None:
         """The next picture; None at the end of the pipe."""
+        with self._reads:
+            return self._read()
+
+    def _read(self) -> Image | None:
         width, height = self._size
         row = (3 * width + 3) // 4 * 4  # GStreamer pads rows to four bytes
         rows = self._pool.take((height, row))
@@ -171,9 +184,12 @@ class Gst(Source):
 
     def _judge(self, count: int) -> None:
         """Say why it ended, unless it is simply over."""
-        self._process.wait(_TIMEOUT_S)
-        while self._listen():
-            pass
+        try:
+            self._process.wait(_KILL_S)
+        except subprocess.TimeoutExpired as error:
+            raise SourceError(f"{self.name} hangs at its end, after {count} frames") from error
+        for _ in range(4):  # more than a pipe holds
+            self._listen()
         text = _query.without_secrets("\n".join(self._text))
         # Below an error GStreamer tells the place in its source, then the cause.
         found = re.findall(

@@ -71,7 +71,7 @@ def find(device: str, folder: Path = _CLASS, by_id: Path = _BY_ID) -> str:
     if found:
         raise SourceError(f"camera {device!r} may be any of {there}; write more of the name")
     raise SourceError(
-        f"there is no camera {device!r}; there is {there or 'no camera'}{picamera_hint()}"
+        f"there is no camera {device!r}; there is {there or 'none at all'}{picamera_hint()}"
     )
 
 
