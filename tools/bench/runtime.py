@@ -134,7 +134,7 @@ def cameras(model: Model, seconds: float) -> None:
     """Four at a time against one."""
 
     def follow(count: int) -> list[int]:
-        pipelines = [Pipeline("test://?size=640x480&fps=60", model) for _ in range(count)]
+        pipelines = [Pipeline("test://?size=640x480&fps=150", model) for _ in range(count)]
         threads = [threading.Thread(target=pipeline.run) for pipeline in pipelines]
         for thread in threads:
             thread.start()
