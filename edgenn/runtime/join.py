@@ -18,10 +18,10 @@ from dataclasses import replace
 import numpy as np
 
 from edgenn.errors import SourceError, UsageError
-from edgenn.runtime.live import Live
+from edgenn.runtime.live import open_lasting
 from edgenn.runtime.model import Model
 from edgenn.runtime.pipeline import open_for
-from edgenn.runtime.sources import Item, Kind, Options, Source, open_source
+from edgenn.runtime.sources import Item, Options, Source
 from edgenn.types import Frame, Samples
 
 _log = logging.getLogger(__name__)
@@ -288,9 +288,9 @@ def open_joined(
         main = open_for(model, readings, retries=retries)
     try:
         if is_main:
-            side = _open(readings, Options(), "window", retries)
+            side = open_lasting(readings, Options(), "window", retries)
         else:
-            side = _open(pictures, Options(size, fps), "image", retries)
+            side = open_lasting(pictures, Options(size, fps), "image", retries)
         try:
             return Joined(main, side)
         except UsageError:
@@ -299,11 +299,3 @@ def open_joined(
     except (SourceError, UsageError):
         main.close()
         raise
-
-
-def _open(text: str, options: Options, kind: Kind, retries: int | None) -> Source:
-    def reopen() -> Source:
-        return open_source(text, options, kind)
-
-    opened = reopen()
-    return Live(reopen, opened, retries=retries) if opened.live else opened

@@ -13,10 +13,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 
 from edgenn.errors import SourceError
-from edgenn.runtime.sources import Item, Source
+from edgenn.runtime.sources import Item, Kind, Options, Source, open_source
 from edgenn.types import Frame, Samples
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Live(Source):
         dropped: Frames that were overwritten, deliveries of readings that found the queue
             full, and what the source itself counts.
         reconnects: How often the source delivered again after a failure.
+        channels: Names of a sensor's channels, where the source knew them when it was opened.
         connection: Of how many connections before it the newest delivered item knows. Where
             it changes, the stream has a gap.
     """
@@ -64,6 +66,7 @@ class Live(Source):
         stall: float = STALL_S,
     ) -> None:
         self.name, self.fps = source.name, source.fps
+        self.channels: tuple[str, ...] = getattr(source, "channels", ())
         self.dropped = self.reconnects = self.connection = 0
         self.stall = stall
         self._reopen, self._retries = reopen, retries
@@ -287,3 +290,26 @@ class _Reader(threading.Thread):
         if self._source is not None:
             self._source.close()
             self._source = None
+
+
+def open_lasting(
+    name: str | int | Path, options: Options, kind: Kind, retries: int | None
+) -> Source:
+    """Open a source, a live one so that it is opened again when it fails.
+
+    Args:
+        name: As `open_source` takes it.
+        options: Wishes for it.
+        kind: What is to be delivered.
+        retries: Failures in a row after which a live source fails; None means never.
+
+    Raises:
+        SourceError: It is missing or cannot be opened.
+        UsageError: It delivers frames where readings are wanted, or the reverse.
+    """
+
+    def reopen() -> Source:
+        return open_source(name, options, kind)
+
+    opened = reopen()
+    return Live(reopen, opened, retries=retries) if opened.live else opened

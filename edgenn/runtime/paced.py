@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from time import monotonic
 
 import numpy as np
@@ -69,12 +68,7 @@ class Paced(Source):
 
     def _single(self, samples: Samples) -> Iterator[Samples]:
         for i in range(len(samples.times)):
-            yield replace(
-                samples,
-                values=samples.values[i : i + 1],
-                times=samples.times[i : i + 1],
-                index=samples.index + i,
-            )
+            yield samples.cut(i, i + 1)
 
     def _wait(self, time: float) -> bool:
         """Wait for a time of the source; False when stopped."""

@@ -16,11 +16,11 @@ from edgenn.runtime._ahead import Ahead
 from edgenn.runtime.feed import Feed, Unit
 from edgenn.runtime.gate import MotionGate
 from edgenn.runtime.health import Health, Summary
-from edgenn.runtime.live import Live
+from edgenn.runtime.live import open_lasting
 from edgenn.runtime.model import Model, load
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.runtime.sinks._queued import QueuedSink
-from edgenn.runtime.sources import Options, Source, open_source
+from edgenn.runtime.sources import Options, Source
 from edgenn.types import Detections, Event, Frame, Prediction, Result, Samples
 
 P = TypeVar("P", bound="Pipeline")
@@ -301,9 +301,4 @@ def open_for(
         options = Options(size, fps, spec.channels, spec.rate)
     else:
         options = Options(size, fps)
-
-    def reopen() -> Source:
-        return open_source(source, options, spec.kind)
-
-    opened = reopen()
-    return Live(reopen, opened, retries=retries) if opened.live else opened
+    return open_lasting(source, options, spec.kind, retries)

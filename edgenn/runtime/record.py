@@ -13,9 +13,9 @@ from typing import Any
 
 import edgenn
 from edgenn.errors import SourceError, UsageError
-from edgenn.runtime.live import Live
+from edgenn.runtime.live import open_lasting
 from edgenn.runtime.recording import SCHEMA_VERSION, VIDEO, RecordingWriter
-from edgenn.runtime.sources import Item, Kind, Options, Source, open_source
+from edgenn.runtime.sources import Item, Kind, Options, Source
 from edgenn.types import Frame
 
 _log = logging.getLogger(__name__)
@@ -225,12 +225,5 @@ def open_part(
         SourceError: It is missing or cannot be opened.
         UsageError: It delivers frames where readings are wanted, or the reverse.
     """
-
-    def reopen() -> Source:
-        return open_source(source, Options(size, fps), _KINDS[part])
-
-    opened = reopen()
-    channels: tuple[str, ...] = getattr(opened, "channels", ())
-    if opened.live:
-        opened = Live(reopen, opened, retries=retries)
-    return opened, channels
+    opened = open_lasting(source, Options(size, fps), _KINDS[part], retries)
+    return opened, getattr(opened, "channels", ())

@@ -76,14 +76,16 @@ def test_a_list_of_events_alone_is_compared_by_them(tmp_path):
 
 @pytest.mark.parametrize("realtime", [False, True])
 def test_two_replays_are_the_same_bytes(tiny, clip, tmp_path, realtime):
+    from edgenn.runtime.paced import Paced
     from edgenn.runtime.record import Recorder
-    from edgenn.runtime.sources import Options, open_source
+    from edgenn.runtime.sources import open_source
 
     Recorder({"video": open_source(clip)}, tmp_path / "r").run()
     texts = []
     for name in ("a", "b"):
-        source = open_source(tmp_path / "r", Options(realtime=realtime and name == "b"))
-        results = Pipeline(source, tiny / "tiny-detect.edgenn")
+        source = open_source(tmp_path / "r")
+        paced = Paced(source) if realtime and name == "b" else source
+        results = Pipeline(paced, tiny / "tiny-detect.edgenn")
         write(tmp_path / name, [decision(result) for result in results])
         texts.append((tmp_path / name).read_bytes())
     assert texts[0] == texts[1]

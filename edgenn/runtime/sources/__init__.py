@@ -53,7 +53,6 @@ class Options:
         channels: Channels of a sensor to deliver, in this order; empty means all.
         rate: Readings per second of a sensor that tells no times, or to ask one for; 0 if
             not known.
-        realtime: Deliver files at the pace of their times; heeded for all of them.
         kind: What is wanted of a recording that has frames and readings.
     """
 
@@ -61,7 +60,6 @@ class Options:
     fps: float | None = None
     channels: tuple[str, ...] = ()
     rate: float = 0.0
-    realtime: bool = False
     kind: Kind | None = None
 
 
@@ -125,10 +123,6 @@ def open_source(
         raise UsageError(f"the model takes {takes}, but {rest} delivers {gives}")
     options = replace(options or Options(), kind=kind or kinds[0])
     source: Source = module.open_source(rest, options)
-    if options.realtime and not source.live:
-        from edgenn.runtime.paced import Paced
-
-        return Paced(source)
     return source
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Writes = list[tuple[int, int]]
 
@@ -86,16 +86,5 @@ CHIPS = {
         temp=(1 / 16, 25.0),
         setup=_lsm6ds,
     ),
-    "lsm6dsox": Chip(
-        who=0x0F,
-        ids={0x6C: "LSM6DSOX"},
-        addresses=(0x6A, 0x6B),
-        first=0x20,
-        layout="<7h",
-        order=("temp", "wx", "wy", "wz", "ax", "ay", "az"),
-        accel={2: 61e-6, 4: 122e-6, 8: 244e-6, 16: 488e-6},
-        gyro={250: 8.75e-3, 500: 17.5e-3, 1000: 35e-3, 2000: 70e-3},
-        temp=(1 / 256, 25.0),
-        setup=_lsm6ds,
-    ),
 }
+CHIPS["lsm6dsox"] = replace(CHIPS["lsm6ds3"], ids={0x6C: "LSM6DSOX"}, temp=(1 / 256, 25.0))

@@ -25,8 +25,8 @@ def split(text: str, known: Collection[str], what: str) -> tuple[str, dict[str, 
     given = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(given.keys() - set(known))
     if unknown:
-        raise SourceError(f"there is no setting {unknown[0]!r} of {what}; there is "
-                          f"{', '.join(known)}")  # fmt: skip
+        there = ", ".join(known)
+        raise SourceError(f"there is no setting {unknown[0]!r} of {what}; there is {there}")
     return name, given
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from urllib.parse import parse_qsl
 
 from edgenn.errors import SourceError
+from edgenn.runtime.sources import _query
 
 
 class Settings:
@@ -24,13 +24,8 @@ class Settings:
     """
 
     def __init__(self, name: str, source: str, defaults: dict[str, str]) -> None:
-        self.rest, _, query = name.partition("?")
+        self.rest, given = _query.split(name, defaults, source)
         self._source = source
-        given = dict(parse_qsl(query, keep_blank_values=True))
-        unknown = sorted(given.keys() - defaults.keys())
-        if unknown:
-            known = ", ".join(defaults)
-            raise SourceError(f"there is no setting {unknown[0]!r} of {source}; there is {known}")
         self._texts = {**defaults, **given}
 
     def __getitem__(self, key: str) -> str:

@@ -18,10 +18,9 @@ import math
 import re
 from collections.abc import Iterator
 from time import monotonic, sleep
-from urllib.parse import parse_qsl
 
 from edgenn.errors import SourceError
-from edgenn.runtime.sources import Kind, Options, Source
+from edgenn.runtime.sources import Kind, Options, Source, _query
 from edgenn.runtime.sources._pool import Pool
 from edgenn.types import Frame, Image
 
@@ -132,12 +131,7 @@ def _number(key: str, text: str) -> float:
 
 
 def _settings(name: str) -> dict[str, str]:
-    path, _, query = name.partition("?")
+    path = name.partition("?")[0]
     if path.strip("/"):
         raise SourceError(f"there is no test pattern {path!r}; there is {EXAMPLE.split()[1]}")
-    given = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(given.keys() - _DEFAULTS.keys())
-    if unknown:
-        known = ", ".join(_DEFAULTS)
-        raise SourceError(f"there is no setting {unknown[0]!r} of test:{name}; there is {known}")
-    return {**_DEFAULTS, **given}
+    return {**_DEFAULTS, **_query.split(name, _DEFAULTS, f"test:{name}")[1]}
