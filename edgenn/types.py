@@ -90,6 +90,21 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """Which of the objects seen before each detection of a frame is.
+
+    Attributes:
+        ids: (N,) int64, from 1; an object keeps its number.
+        ages: (N,) float32, seconds since it was first seen.
+        speeds: (N, 2) float32, of its centre, across and down, pixels of the frame a second.
+    """
+
+    ids: NDArray[np.int64]
+    ages: Floats
+    speeds: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Detections:
     """Objects found in one frame, best first.
 
@@ -98,12 +113,17 @@ class Detections:
         scores: (N,) float32 in 0..1.
         class_ids: (N,) int64, index into ``labels``.
         labels: Names of all classes of the model.
+        keypoints: (N, K, 3) float32: x, y in pixels of the original frame, which may lie
+            outside of it, and score 0..1; None where the model gives none.
+        tracks: Who is who over time; None without a tracker.
     """
 
     boxes: Floats
     scores: Floats
     class_ids: NDArray[np.int64]
     labels: tuple[str, ...] = ()
+    keypoints: Floats | None = None
+    tracks: Tracks | None = None
 
     def __len__(self) -> int:
         return len(self.scores)

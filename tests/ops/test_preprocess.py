@@ -83,6 +83,22 @@ def test_stretching_maps_each_axis_alone():
     assert place(np.zeros((100, 200, 3), np.uint8), step).shape == (50, 400, 3)
 
 
+def test_key_points_come_back_as_boxes_do():
+    there = geometry((480, 640, 3), Letterbox((320, 320)))
+    corners = there.to_net(np.float32([[10, 20, 300, 400]])).reshape(1, 2, 2)
+    points = np.concatenate([corners, np.full((1, 2, 1), 0.5, np.float32)], 2)
+    back = there.points_to_frame(points)
+    np.testing.assert_allclose(back, [[[10, 20, 0.5], [300, 400, 0.5]]], atol=1e-4)
+
+
+def test_linear_shrinking_takes_four_pixels_only():
+    stripes = np.zeros((80, 80, 3), np.uint8)
+    stripes[:, ::4] = 255
+    small = place(stripes, Resize((20, 20), shrink="linear"))
+    assert small.max() == 0  # of columns 1 and 2; the average would be 64
+    assert (place(stripes, Resize((20, 20))) == 64).all()
+
+
 def test_a_picture_of_the_right_size_is_untouched():
     picture = _picture(np.random.default_rng(0), 48, 64)
     for step in (Letterbox((48, 64)), Resize((48, 64))):

@@ -8,12 +8,20 @@ Every file has one function::
 ``size`` is the net's input height and width for pictures, None for windows.
 A decoder is one callable and no more, because all that differs between
 detectors is how a handful of arrays turn into boxes.
+
+A layout that is found in files that edgenn did not write has a second function::
+
+    recognise(file: Foreign) -> Match | None
+
+It looks at names, shapes and metadata only, and is careful: where the file may
+as well be of another layout it says so by not being ``sure``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Floats, Prediction
@@ -30,3 +38,52 @@ class Decoder(Protocol):
             geometry: Maps net pixels to frame pixels; None for windows.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a model file that edgenn did not write says of itself.
+
+    Attributes:
+        inputs: Shape of every input by its name in the file; -1 where it is free.
+        outputs: The same of every output, in the order of the file.
+        size: Height, width of the picture that it takes.
+        labels: How many class names are known; 0 where none are.
+        metadata: Text that the file carries, by key.
+    """
+
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: Mapping[str, tuple[int, ...]]
+    size: tuple[int, int]
+    labels: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Match:
+    """How a layout reads a foreign file.
+
+    Attributes:
+        outputs: The decoder's name of each tensor, to the file's own.
+        classes: Classes that the net tells apart.
+        why: What spoke for it, for the user to read: "output (1, 84, 8400): 4 + 80 classes".
+        sure: Whether the shapes leave no other layout that is in use.
+        params: Parameters of the decoder.
+        fit: How pictures of this family are brought to size: with their aspect kept and
+            padding around or at the end, stretched, or cut to the middle.
+        color: Channel order of this family.
+        mean: Per channel on 0..255, subtracted first; None where the family does not say.
+        std: Per channel on 0..255, divided by; None where the family does not say.
+        pad: Grey level of padding, 0..255.
+    """
+
+    outputs: Mapping[str, str]
+    classes: int
+    why: str
+    sure: bool = True
+    params: Mapping[str, Any] = field(default_factory=dict)
+    fit: Literal["letterbox", "letterbox-start", "stretch", "crop"] = "letterbox"
+    color: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    pad: int = 114

@@ -42,6 +42,7 @@ def finish(
     p: Suppression,
     labels: tuple[str, ...],
     geometry: Geometry | None,
+    keypoints: Floats | None = None,
 ) -> Detections:
     """Suppress the weaker of overlapping boxes and move the rest to the frame.
 
@@ -50,10 +51,13 @@ def finish(
         p: Thresholds.
         labels: Class names.
         geometry: Way from the net to the frame; None leaves net pixels.
+        keypoints: (N, K, 3) x y in net pixels and score, where the layout has them.
     """
     boxes, scores, class_ids = found
     keep = nms(boxes, scores, class_ids, p.iou, p.max_det)
     boxes = boxes[keep]
+    points = None if keypoints is None else keypoints[keep]
     if geometry is not None:
         boxes = geometry.to_frame(boxes)
-    return Detections(boxes, scores[keep], class_ids[keep].astype(np.int64), labels)
+        points = None if points is None else geometry.points_to_frame(points)
+    return Detections(boxes, scores[keep], class_ids[keep].astype(np.int64), labels, points)
