@@ -67,7 +67,7 @@ class OutputFlags:
             SinkError: One cannot be opened.
             UsageError: One does not fit the model or the source.
         """
-        opened: dict[str, Sink] = {}
+        opened: list[Sink] = []
         options: dict[str, dict[str, Any]] = {
             "jsonl": {"max_mb": self.out_max_mb},
             "mqtt": self._mqtt(model),
@@ -76,15 +76,14 @@ class OutputFlags:
         for name, target in self._wanted(model, feed):
             sink = plugins.load(sinks, name).open_sink(target, feed.fps, **options.get(name, {}))
             stack.callback(sink.close)
-            opened[name] = sink
-        outputs = list(opened.values())
+            opened.append(sink)
         if self.web is not None:
             from edgenn.cli import _web
 
-            page = _web.open_page(self.web, self.web_token, path, model, feed, opened)
+            page = _web.open_page(self.web, self.web_token, path, model)
             stack.callback(page.close)
-            outputs.append(page)
-        return outputs
+            opened.append(page)
+        return opened
 
     def _mqtt(self, model: Model) -> dict[str, Any]:
         options: dict[str, Any] = {"buffer": self.mqtt_buffer}

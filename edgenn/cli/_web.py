@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import click
 
 from edgenn.bundle.store import open_bundle
@@ -14,14 +12,7 @@ from edgenn.runtime.sinks.web import WebSink, open_sink
 _MAX_CARD = 1 << 20
 
 
-def open_page(
-    target: str,
-    token: str | None,
-    path: str,
-    model: Model,
-    source: object,
-    sinks: Mapping[str, object],
-) -> WebSink:
+def open_page(target: str, token: str | None, path: str, model: Model) -> WebSink:
     """Open the page, and print its address with the token if that was made up.
 
     Args:
@@ -29,15 +20,13 @@ def open_page(
         token: What the user wants it to be; None for none or a made-up one.
         path: What ``model`` was loaded from, as `edgenn.load` takes it.
         model: The model that runs.
-        source: Whose ``dropped`` is shown.
-        sinks: The same for sinks, by name.
 
     Raises:
         UsageError: The address or the token will not do.
         SinkError: The address cannot be bound.
     """
     name = model.manifest.name
-    sink = open_sink(target, token=token, model=name, card=_card(path), source=source, sinks=sinks)
+    sink = open_sink(target, token=token, model=name, card=_card(path))
     secret = f"?token={sink.token}" if sink.token and token is None else ""
     click.echo(f"web page at {sink.url}{secret}", err=True)
     return sink

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
 from edgenn.bundle.manifest import EngineName, Precision
 from edgenn.cli import _live
 from edgenn.cli._feed import SourceFlags, source_options
+from edgenn.cli._loop import LoopFlags, loop_options
 from edgenn.cli._options import engine_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import hush_opencv, hushed_stderr
@@ -31,15 +32,7 @@ DEFAULT_MODEL = "person"
 @engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
-@click.option("--max-frames", type=click.IntRange(min=1), help="End after so many.")
-@click.option(
-    "--max-fps",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Look at so many pictures a second at most.",
-)
-@click.option(
-    "--gate", type=click.Choice(["motion"]), help="Leave the model out while nothing moves."
-)
+@loop_options
 @output_options
 def command(
     model: str | None,
@@ -49,9 +42,7 @@ def command(
     threads: int,
     conf: float | None,
     iou: float | None,
-    max_frames: int | None,
-    max_fps: float | None,
-    gate: Literal["motion"] | None,
+    loop: LoopFlags,
     outputs: OutputFlags,
 ) -> None:
     """Run MODEL, a bundle, a model file or a built-in model (person), until the source ends.
@@ -64,14 +55,9 @@ def command(
     outputs.check()
     hush_opencv()
     with hushed_stderr():
-        loaded = load(
-            model or DEFAULT_MODEL,
-            engine=engine,
-            precision=precision,
-            threads=threads,
-            conf=conf,
-            iou=iou,
-        )
+        wishes: dict[str, Any] = {"engine": engine, "threads": threads, "conf": conf, "iou": iou}
+        loaded = load(model or DEFAULT_MODEL, precision=precision, **wishes)
+        arguments = loop.arguments(**wishes)
     variant = loaded.variant
     _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
     with contextlib.ExitStack() as stack:
@@ -80,15 +66,7 @@ def command(
         opened += _on_the_terminal(loaded, alone=not opened, mixed=outputs.out == "-")
         notifier = systemd.Notifier()
         pipeline = stack.enter_context(
-            Pipeline(
-                feed,
-                loaded,
-                opened,
-                max_frames=max_frames,
-                max_fps=max_fps,
-                gate=gate,
-                on_beat=notifier.beat,
-            )
+            Pipeline(feed, loaded, opened, on_beat=notifier.beat, **arguments)
         )
         stack.callback(notifier.stopping)
         with stop_on_signals(pipeline.stop):

@@ -21,6 +21,7 @@ from edgenn.types import Floats, Frame, Samples, Window
 # Units that may be on their way at the same time, each with a tensor of its own.
 IN_FLIGHT = 6
 _CREDIBLE_S = 60.0
+_POLL_S = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +33,7 @@ class Unit:
         cut: Whether the stream was cut before it, so that memory of the past is void.
         steps: Steps of the model that it is for; 0 where nothing moved, and what was found
             last still holds.
+        model: What looks at it.
         captured: Monotonic seconds when it was captured or, of files, read.
         waited: Milliseconds: of files to read it, of live sources its age when it was taken up.
         tensor: The model's input.
@@ -44,6 +46,7 @@ class Unit:
     item: Frame | Window
     cut: bool
     steps: int
+    model: Model
     captured: float
     waited: float
     tensor: Floats
@@ -86,14 +89,50 @@ class Feed:
         self._filming: Filming | None = None
         if spec.kind == "image" and spec.rate:
             self._filming = Filming(spec.rate, health)
+        self._max_fps = max_fps
         self._pace = Pace(max_fps, most=1) if max_fps else None
         self._gate = gate
-        # What is not read ahead is on its way alone.
-        count = IN_FLIGHT if getattr(source, "live", None) is False else 1
-        self._tensors = [model.new_tensor() for _ in range(count)]
+        self._next_model: Model | None = None
+        self._going = threading.Event()
+        self._going.set()
         self._count = 0
+        self._tensors = self._new_tensors()
         self._cut = False  # before the next unit
+        self._missed = False  # items of a live source, in a pause
         self._connection = 0  # of a source that is opened again when it fails
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is looked at."""
+        return not self._going.is_set()
+
+    def pause(self) -> None:
+        """Look at nothing until `resume`: files wait, live sources go on unseen; any thread."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on; from any thread."""
+        self._going.set()
+
+    def limit(self, max_fps: float | None) -> None:
+        """Look at so many frames a second at most, never more than was asked for at first.
+
+        From any thread; for models of single pictures.
+        """
+        rates = [rate for rate in (max_fps, self._max_fps) if rate]
+        self._pace = Pace(min(rates), most=1) if rates else None
+
+    def swap(self, model: Model) -> None:
+        """Use another model, which takes the same, from the next frame on; from any thread.
+
+        Args:
+            model: Used by the threads of the pipeline alone from now on.
+
+        Raises:
+            UsageError: It takes something else.
+        """
+        refuse_other_input(self._model, model)
+        self._next_model = model
 
     def __iter__(self) -> Iterator[Unit]:
         """Units in the order of the source.
@@ -104,7 +143,10 @@ class Feed:
         """
         asked = monotonic()
         for item in self._source:
+            if not self._going.is_set() and not self._wait():
+                continue
             self._join_up()
+            self._change_model()
             for part, steps in self._parts(item):
                 yield self._prepare(part, steps, asked)
                 asked = monotonic()
@@ -114,6 +156,32 @@ class Feed:
             for cut, samples in self._intake.flush():
                 for window in self._windows(cut, samples):
                     yield self._prepare(window, 1, asked)
+
+    def _wait(self) -> bool:
+        """Let a pause pass; True where nothing was missed and the item is to be looked at."""
+        if self._live:
+            self._missed = True
+            return False
+        while not self._going.wait(_POLL_S) and not self._stopped.is_set():
+            pass
+        return not self._stopped.is_set()
+
+    def _change_model(self) -> None:
+        model, self._next_model = self._next_model, None
+        if model is None:
+            return
+        self._model = model
+        self._count, self._tensors = 0, self._new_tensors()
+        spec = model.manifest.input
+        if spec.kind == "window":
+            self._windower = Windower(spec.length, spec.stride, len(spec.channels))
+        if self._gate is not None:
+            self._gate.reset()
+
+    def _new_tensors(self) -> list[Floats]:
+        # What is not read ahead is on its way alone.
+        count = IN_FLIGHT if getattr(self._source, "live", None) is False else 1
+        return [self._model.new_tensor() for _ in range(count)]
 
     def _prepare(self, item: Frame | Window, steps: int, asked: float) -> Unit:
         begun = monotonic()
@@ -132,14 +200,14 @@ class Feed:
             _, geometry = self._model.preprocess(values, tensor)
         cut, self._cut = self._cut, False
         spent = (monotonic() - begun) * 1e3
-        return Unit(item, cut, steps, captured, waited * 1e3, tensor, geometry, spent)
+        return Unit(item, cut, steps, self._model, captured, waited * 1e3, tensor, geometry, spent)
 
     def _join_up(self) -> None:
-        """Begin anew where the source was opened again before the newest item."""
+        """Begin anew where the source was opened again, or not listened to, before this item."""
         connection = getattr(self._source, "connection", 0)
-        if connection == self._connection:
+        if connection == self._connection and not self._missed:
             return
-        self._connection = connection
+        self._connection, self._missed = connection, False
         if self._windower is not None:
             self._intake.cut()
             return
@@ -147,8 +215,8 @@ class Feed:
         self._cut = True
         if self._filming is not None:
             self._filming.reset()
-        if self._pace is not None:
-            self._pace.reset()
+        if (pace := self._pace) is not None:
+            pace.reset()
         if self._gate is not None:
             self._gate.reset()
 
@@ -168,8 +236,8 @@ class Feed:
         if self._filming is not None:
             cut, steps = self._filming.push(item)
             self._cut |= cut
-        elif self._pace is not None:
-            steps = self._pace.push(item.time)
+        elif (pace := self._pace) is not None:  # another thread may take it away
+            steps = pace.push(item.time)
         if steps:
             yield item, steps if self._gate is None else int(self._gate.push(item))
 
@@ -180,3 +248,21 @@ class Feed:
             self._windower.reset()
             self._cut = True
         yield from self._windower.push(samples)
+
+
+def refuse_other_input(model: Model, other: Model) -> None:
+    """Make sure that a model takes what another one takes from the same source.
+
+    Raises:
+        UsageError: Says what differs.
+    """
+    ours, theirs = model.manifest.input, other.manifest.input
+    names = f"{other.manifest.name} cannot take the place of {model.manifest.name}"
+    if ours.kind != theirs.kind:
+        raise UsageError(f"{names}: one takes pictures, the other sensor readings")
+    if ours.rate != theirs.rate:
+        raise UsageError(f"{names}: it takes {theirs.rate:g} a second, not {ours.rate:g}")
+    if ours.kind == "window" and theirs.kind == "window" and ours.channels != theirs.channels:
+        raise UsageError(
+            f"{names}: it takes {', '.join(theirs.channels)}, not {', '.join(ours.channels)}"
+        )

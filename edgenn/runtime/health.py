@@ -50,7 +50,8 @@ class Summary:
         reconnects: How often a live source delivered again after a failure.
         carried: Results without inference, as nothing moved.
         sinks: Of each sink that has a thread, by name: the percentiles of the milliseconds
-            from capture until it had written, then results that it dropped and that failed.
+            from capture until it had written (MQTT: to its buffer), then results that it
+            dropped and that failed.
     """
 
     frames: int
@@ -66,7 +67,7 @@ class Summary:
 
 
 class SinkCounts:
-    """What one sink did; written by its thread alone.
+    """What one sink did.
 
     Attributes:
         latency: From capture until a result was written.
@@ -80,9 +81,15 @@ class SinkCounts:
 
 
 class Health:
-    """Counts what the pipeline does."""
+    """Counts what the pipeline does.
+
+    Attributes:
+        level: Steps that less is done than was asked for; see `edgenn.runtime.degrade`.
+        reason: Why; empty at level 0.
+    """
 
     def __init__(self) -> None:
+        self.level, self.reason = 0, ""
         self.frames = 0
         self.dropped = 0
         self.bad = 0
@@ -104,13 +111,13 @@ class Health:
             self._histograms.setdefault(stage, Histogram()).add(ms)
         self._last = perf_counter()
 
-    def sink(self, name: str) -> SinkCounts:
-        """Counters for one more sink; a second one of a name gets a number."""
+    def sink(self, name: str, counts: SinkCounts | None = None) -> SinkCounts:
+        """Counters for one more sink, or its own; a second one of a name gets a number."""
         stem, number = name, 1
         while name in self.sinks:
             number += 1
             name = f"{stem}-{number}"
-        return self.sinks.setdefault(name, SinkCounts())
+        return self.sinks.setdefault(name, counts or SinkCounts())
 
     def summary(self) -> Summary:
         """The numbers so far."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Literal, TypeVar
 
-from edgenn import plugins
 from edgenn.errors import ModelError, UsageError
-from edgenn.runtime import temporal
+from edgenn.runtime import _parts
 from edgenn.runtime._ahead import Ahead
+from edgenn.runtime._background import Background, iterate_async
+from edgenn.runtime.degrade import Governor
 from edgenn.runtime.feed import Feed, Unit
 from edgenn.runtime.gate import MotionGate
 from edgenn.runtime.health import Health, Summary
+from edgenn.runtime.heat import Thermometer
 from edgenn.runtime.live import open_lasting
-from edgenn.runtime.model import Model, load
+from edgenn.runtime.model import Model
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.runtime.sinks._queued import QueuedSink
 from edgenn.runtime.sources import Options, Source
@@ -38,9 +40,10 @@ class Pipeline:
     oldest of what waits for it, which is counted. Recordings of sensors, whose nets take
     less time than a change of threads, are followed in one thread.
 
-    It is used once, and closes its source and sinks at the end, on an error,
-    and when its ``with`` block is left. Given the same recording it comes to
-    the same decisions, bit for bit.
+    It is used once: iterated over, by ``for`` or ``async for``, or run, by `run` or in the
+    background by `start`. It closes its source and sinks at the end, on an error, and when
+    its ``with`` block is left. `stop`, `pause`, `resume` and `swap` may come from any
+    thread. Given the same recording it comes to the same decisions, bit for bit.
 
     Args:
         source: Text or number as `open_source` takes it, an open source, or
@@ -52,16 +55,22 @@ class Pipeline:
         max_fps: Look at so many frames a second at most, by their times.
         gate: "motion" leaves the net out while nothing moves; what it found last is carried
             on, and looked at again every 10 seconds.
+        latency_budget: Milliseconds from capture to result that a live source may take.
+            Where they are not kept, or the device is too hot, less is done: see
+            `edgenn.runtime.degrade`.
+        fallback: A smaller model with the same labels, as ``model``, for when a lower rate
+            is not enough; without a budget it is for heat alone.
         on_beat: Called with `health` where results are taken: after each, and ten times
             a second while none comes. For watchdogs.
 
     Attributes:
-        model: The model, with buffers and memory of its own.
+        model: The model of the newest result, with buffers and memory of its own.
         health: Counters and latencies, at any time.
 
     Raises:
         EdgennError: The source or the model cannot be opened.
-        UsageError: The model does not take what the source delivers, or not ``max_fps``.
+        UsageError: The model does not take what the source delivers, or an argument is not
+            for such a model or source.
     """
 
     def __init__(
@@ -73,27 +82,31 @@ class Pipeline:
         max_frames: int | None = None,
         max_fps: float | None = None,
         gate: Literal["motion"] | None = None,
+        latency_budget: float | None = None,
+        fallback: Model | str | Path | None = None,
         on_beat: Callable[[Health], None] | None = None,
     ) -> None:
-        self.model = (model if isinstance(model, Model) else load(model)).twin()
+        self.model = _parts.own(model)
         self.health = Health()
         self._max_frames = max_frames
         self._on_beat = on_beat
         self._stopped = threading.Event()
-        self._stages: list[temporal.Stage] = [
-            plugins.load(temporal, name).build(params, self.model.labels)
-            for name, params in self.model.manifest.temporal.items()
-        ]
-        spec = self.model.manifest.input
-        if (max_fps or gate) and (spec.kind != "image" or spec.rate):
-            raise UsageError(
-                f"{'--max-fps' if max_fps else '--gate'} is for models of single pictures; "
-                f"{self.model.manifest.name} follows a stream"
+        self._stages = _parts.build_stages(self.model)
+        smaller = None if fallback is None else _parts.smaller(self.model, fallback)
+        self._models = (self.model, smaller)
+        self._governor: Governor | None = None
+        if latency_budget is not None or smaller is not None:
+            self._governor = Governor(
+                latency_budget, has_smaller=smaller is not None, thermometer=Thermometer()
             )
+        wishes = {"max_fps": max_fps, "gate": gate, "latency_budget": self._governor}
+        _parts.refuse_for_streams(self.model, [name for name, wish in wishes.items() if wish])
         if isinstance(source, str | int | Path):
             source = open_for(self.model, source)
         self._source: Iterable[Frame | Samples] = source
         self._live = bool(getattr(source, "live", False))
+        if self._governor is not None and not self._live:
+            raise UsageError("--latency-budget and --fallback are for cameras and streams")
         self._feed = Feed(
             source,
             self.model,
@@ -106,8 +119,13 @@ class Pipeline:
         # What is no source of this package may use one buffer for all its frames.
         copies = not hasattr(source, "live")
         self._sinks = [self._outlet(sink, copies) for sink in sinks]
+        for sink in sinks:
+            attach = getattr(sink, "attach", None)
+            if attach is not None:
+                attach(self.health)
         self._busy_since: float | None = None
         self._threads: list[Ahead[Unit]] = []
+        self._background: Background | None = None
 
     def __iter__(self) -> Iterator[Result]:
         """One result per frame or window, as it is handed to the sinks.
@@ -139,6 +157,10 @@ class Pipeline:
             self._count_losses()
             self.close()
 
+    def __aiter__(self) -> AsyncIterator[Result]:
+        """The same for ``async for``: results are awaited in a thread of their own."""
+        return iterate_async(self)
+
     def run(self, callback: Callable[[Result], None] | None = None) -> Summary:
         """Run to the end, calling back with every result.
 
@@ -152,6 +174,71 @@ class Pipeline:
                 if callback is not None:
                     callback(result)
         return self.health.summary()
+
+    def start(self, callback: Callable[[Result], None] | None = None) -> None:
+        """Do the same as `run` in a thread of its own; `wait` tells how it ended.
+
+        Args:
+            callback: Called in that thread with every result; what it raises ends the run.
+
+        Raises:
+            UsageError: It was started before.
+        """
+        if self._background is not None:
+            raise UsageError("a pipeline is started once; make another one")
+        self._background = Background(lambda: self.run(callback))
+
+    def wait(self, timeout: float | None = None) -> Summary | None:
+        """Wait for the end of a run that was started.
+
+        Args:
+            timeout: Seconds at most; None waits for as long as it takes.
+
+        Returns:
+            The run in numbers; None where it goes on.
+
+        Raises:
+            UsageError: It was not started.
+            Exception: What ended it: what `run` raises, or the callback.
+        """
+        if self._background is None:
+            raise UsageError("the pipeline was not started; call start first")
+        return self._background.wait(timeout)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether `pause` holds."""
+        return self._feed.is_paused
+
+    def pause(self) -> None:
+        """Look at nothing until `resume`.
+
+        A file waits. A live source stays open, what it delivers is not looked at, and the
+        stream counts as cut when it goes on. Frames that are on their way still give results.
+        """
+        self._feed.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._feed.resume()
+
+    def swap(self, model: Model | str | Path) -> None:
+        """Go on with another model from the next frame on.
+
+        Frames that are on their way are finished by the one before, so that results stay in
+        order and none is lost. Temporal stages go on where labels and stages are the same,
+        and are begun anew otherwise.
+
+        Args:
+            model: As for the pipeline itself.
+
+        Raises:
+            EdgennError: It cannot be opened; the run goes on as before.
+            UsageError: It does not take what this model takes.
+        """
+        other = _parts.own(model)
+        self._feed.swap(other)
+        self._models = other, self._models[1]
 
     def stop(self) -> None:
         """Ask the run to end after the current frame; from any thread or signal handler."""
@@ -168,6 +255,8 @@ class Pipeline:
             SinkError: A sink could not finish; the others are closed all the same.
         """
         self.stop()
+        if self._background is not None:
+            self._background.join()
         with contextlib.ExitStack() as stack:
             for sink in self._sinks:
                 stack.callback(sink.close)
@@ -198,10 +287,10 @@ class Pipeline:
 
     def _infer(self, unit: Unit) -> Unit:
         if unit.cut:
-            self.model.reset()
+            unit.model.reset()
         self._busy_since = begun = monotonic()
         for _ in range(unit.steps):
-            unit.outputs = self.model.infer(unit.tensor)
+            unit.outputs = unit.model.infer(unit.tensor)
         self._busy_since = None
         unit.infer_ms = (monotonic() - begun) * 1e3
         return unit
@@ -210,8 +299,10 @@ class Pipeline:
         """Decode, follow over time, and measure."""
         begun = monotonic()
         events = self._reset() if unit.cut else ()
+        if unit.model is not self.model:
+            events += self._adopt(unit.model)
         if unit.steps:
-            self._found = self.model.decode(unit.outputs, unit.geometry)
+            self._found = unit.model.decode(unit.outputs, unit.geometry)
         else:
             self.health.carried += 1
         prediction = self._found
@@ -228,7 +319,27 @@ class Pipeline:
         }
         self.health.add(latency)
         self._count_losses()
+        if self._governor is not None and self._governor.update(now, latency["total"]):
+            self._obey(self._governor)
         return Result(unit.item, prediction, events, latency, unit.captured)
+
+    def _adopt(self, model: Model) -> tuple[Event, ...]:
+        """Results are those of another model from now on."""
+        before, self.model = self.model, model
+        if before.labels == model.labels and before.manifest.temporal == model.manifest.temporal:
+            return ()
+        self._found = Detections.empty(model.labels)
+        events = self._reset()
+        self._stages = _parts.build_stages(model)
+        return events
+
+    def _obey(self, governor: Governor) -> None:
+        level = governor.level
+        self.health.level, self.health.reason = level.number, level.reason
+        self._feed.limit(level.max_fps)
+        model = self._models[level.smaller]
+        assert model is not None
+        self._feed.swap(model)
 
     def _deliver(self, result: Result) -> bool:
         try:
@@ -240,9 +351,12 @@ class Pipeline:
 
     def _outlet(self, sink: Sink, copies: bool) -> Sink:
         """A thread for a sink, unless it has one or belongs to the thread of its user."""
-        if isinstance(sink, QueuedSink) or getattr(sink, "inline", False):
-            return sink
         name = getattr(sink, "label", type(sink).__module__.rpartition(".")[2])
+        if isinstance(sink, QueuedSink) or getattr(sink, "inline", False):
+            counts = getattr(sink, "counts", None)
+            if counts is not None:
+                self.health.sink(name, counts)
+            return sink
         counts = self.health.sink(name)
         return QueuedSink(sink, name, every=not self._live, copies=copies, counts=counts)
 

@@ -9,7 +9,8 @@ source's rate, 0 where nobody knows. A sink has two methods, because all that
 the pipeline must be able to say is "here is one" and "that was all". The pipeline
 gives it a thread of its own, in which it may take its time; a sink with a true class
 attribute ``inline``, because it never waits or belongs to the main thread, is called
-in the loop.
+in the loop. Of such a one an attribute ``counts`` (`SinkCounts`) is taken into the run's
+`Health`; and one that has a method ``attach(health)`` is given that before the first result.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from edgenn.errors import SinkError
 from edgenn.runtime.health import SinkCounts
@@ -25,6 +25,19 @@ _log = logging.getLogger(__name__)
 # What comes from a file is written to the end, unless the target hangs.
 _PATIENCE_S = 60.0
 _LAST_WORD = 0.5  # seconds that a worker has to notice that its time is over
+
+
+class Message(NamedTuple):
+    """The bytes that say a result.
+
+    Attributes:
+        body: The bytes.
+        captured: Monotonic seconds, as in the result.
+    """
+
+    body: bytes
+    captured: float
+
 
 T = TypeVar("T")
 
@@ -41,11 +54,12 @@ class Queued(Generic[T]):
         drain_s: Seconds that `close` gives to what still waits.
         step: Called by the worker after each item and each `wake`; says whether
             there is more that `close` has to wait for.
+        counts: Where to count.
 
     Attributes:
         delivered: Items that ``deliver`` took.
-        dropped: Items that had to make room for newer ones, or came too late.
-        failed: Items on which ``deliver`` raised.
+        counts: Items that had to make room for newer ones or came too late; items on which
+            ``deliver`` raised; and how long it took from capture until it had taken one.
         finished: Whether ``deliver`` raised `Finished`.
     """
 
@@ -57,8 +71,10 @@ class Queued(Generic[T]):
         limit: int = 256,
         drain_s: float = 5.0,
         step: Callable[[], bool] | None = None,
+        counts: SinkCounts | None = None,
     ) -> None:
-        self.delivered = self.dropped = self.failed = 0
+        self.delivered = 0
+        self.counts = counts or SinkCounts()
         self.finished = False
         self._name = name
         self._deliver = deliver
@@ -85,11 +101,11 @@ class Queued(Generic[T]):
             if wait:
                 self._changed.wait_for(self._has_room)
             if self._deadline is not None or self.finished:
-                self.dropped += 1
+                self.counts.dropped += 1
                 return
             if len(self._items) >= self._limit:
                 self._items.popleft()
-                self.dropped += 1
+                self.counts.dropped += 1
             self._items.append(item)
             self._changed.notify_all()
 
@@ -123,15 +139,15 @@ class Queued(Generic[T]):
         self._over.set()
         self._thread.join(_LAST_WORD)
         with self._changed:
-            self.dropped += len(self._items)
+            self.counts.dropped += len(self._items)
             self._items.clear()
-        if self.dropped or self.failed:
+        if self.counts.dropped or self.counts.failed:
             _log.warning(
                 "%s: %d results delivered, %d dropped, %d failed",
                 self._name,
                 self.delivered,
-                self.dropped,
-                self.failed,
+                self.counts.dropped,
+                self.counts.failed,
             )
 
     def _work(self) -> None:
@@ -165,10 +181,13 @@ class Queued(Generic[T]):
                 self.finished = True
                 self._changed.notify_all()
         except Exception as error:  # noqa: BLE001  a worker that dies would be silent for ever
-            self.failed += 1
+            self.counts.failed += 1
             self._tell(error)
         else:
             self.delivered += 1
+            captured = getattr(item, "captured", 0.0)
+            if captured:
+                self.counts.latency.add((monotonic() - captured) * 1e3)
             if self._outage:
                 self._outage = False
                 _log.info("%s: works again", self._name)
@@ -222,10 +241,11 @@ class QueuedSink(Sink):
     ) -> None:
         self._sink = sink
         self._every, self._copies = every, copies
-        self._counts = counts or SinkCounts()
         self._error: Exception | None = None
         drain_s = _PATIENCE_S if every else drain_s
-        self.queue: Queued[Result] = Queued(name, self._write, limit=limit, drain_s=drain_s)
+        self.queue: Queued[Result] = Queued(
+            name, self._write, limit=limit, drain_s=drain_s, counts=counts
+        )
         self._closed = False
 
     def write(self, result: Result) -> None:
@@ -244,7 +264,6 @@ class QueuedSink(Sink):
                 result, item=dataclasses.replace(item, image=item.image.copy())
             )
         self.queue.put(result, wait=self._every)
-        self._counts.dropped = self.queue.dropped
 
     def close(self) -> None:
         """Drain the queue and close the sink.
@@ -259,7 +278,6 @@ class QueuedSink(Sink):
             self.queue.close()
         finally:
             self._sink.close()
-        self._counts.dropped, self._counts.failed = self.queue.dropped, self.queue.failed
         self._raise()
 
     def _write(self, result: Result) -> None:
@@ -267,12 +285,9 @@ class QueuedSink(Sink):
             self._sink.write(result)
         except Exception as error:
             if not self._every or isinstance(error, Finished):
-                self._counts.failed += not isinstance(error, Finished)
                 raise
             self._error = error
             raise Finished from error
-        if result.captured:
-            self._counts.latency.add((monotonic() - result.captured) * 1e3)
 
     def _raise(self) -> None:
         error, self._error = self._error, None

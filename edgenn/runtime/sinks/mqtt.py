@@ -33,7 +33,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edgenn.errors import SinkError, UsageError
 from edgenn.runtime.sinks import Sink
 from edgenn.runtime.sinks._home import Home
-from edgenn.runtime.sinks._queued import Queued
+from edgenn.runtime.sinks._queued import Message, Queued
 from edgenn.runtime.sinks._spool import Spool
 from edgenn.runtime.sinks.jsonl import to_dict
 from edgenn.types import Detections, Result
@@ -104,9 +104,10 @@ class MqttSink(Sink):
         self._repeats = False
         self._away = False
         self._client = self._connect()
-        self.queue: Queued[bytes] = Queued(
+        self.queue: Queued[Message] = Queued(
             address.name, self._keep, limit=1024, drain_s=drain_s, step=self._send
         )
+        self.counts = self.queue.counts
         self._closed = False
         self._client.loop_start()
 
@@ -117,7 +118,7 @@ class MqttSink(Sink):
         left, self._found = self._found and not found and self._home is not None, found
         if found or left or result.events:
             text = json.dumps(to_dict(result), ensure_ascii=False, separators=(",", ":"))
-            self.queue.put(text.encode())
+            self.queue.put(Message(text.encode(), result.captured))
 
     def close(self) -> None:
         """Send what waits, if there is a broker, say "offline" and leave the rest on disk."""
@@ -221,9 +222,10 @@ class MqttSink(Sink):
 
     # In the worker.
 
-    def _keep(self, line: bytes) -> None:
-        self._spool.append(line)
+    def _keep(self, message: Message) -> None:
+        self._spool.append(message.body)
         if self._spool.dropped > self._told:
+            self.counts.dropped += self._spool.dropped - self._told
             _log.warning(
                 "%s: the buffer on disk is full, %d results dropped",
                 self._address.name,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Mapping
 
 from edgenn.errors import SinkError, UsageError
+from edgenn.runtime.health import Health
 from edgenn.runtime.sinks import Sink
 from edgenn.runtime.web.board import Board
 from edgenn.runtime.web.pictures import MAX_FPS, Pictures
@@ -51,6 +51,10 @@ class WebSink(Sink):
         self._sampler = threading.Thread(target=self._sample, name="web-sampler", daemon=True)
         self._sampler.start()
 
+    def attach(self, health: Health) -> None:
+        """Show the counters of the run that writes to it."""
+        self._board.health = health
+
     def write(self, result: Result) -> None:
         """Count one result; its frame is copied only if a picture is due for a watcher."""
         self._board.add(result)
@@ -78,8 +82,6 @@ def open_sink(
     token: str | None = None,
     model: str = "",
     card: str = "",
-    source: object = None,
-    sinks: Mapping[str, object] | None = None,
     max_fps: float = MAX_FPS,
 ) -> WebSink:
     """Open the page at ``[HOST:]PORT``; the host is 127.0.0.1 if none is given.
@@ -91,8 +93,6 @@ def open_sink(
             reach gets one made up, and 127.0.0.1 none.
         model: Name of the model.
         card: Its model card as text.
-        source: Its ``dropped`` is shown.
-        sinks: The ``dropped`` of each is shown, by name, where it counts them.
         max_fps: Most pictures a second.
 
     Raises:
@@ -105,7 +105,7 @@ def open_sink(
         raise UsageError("a web token has 12 to 256 letters, digits or any of . _ ~ -")
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
-    return WebSink(host, port, Board(model, card, source, sinks), token, max_fps)
+    return WebSink(host, port, Board(model, card), token, max_fps)
 
 
 def _address(text: str) -> tuple[str, int]:

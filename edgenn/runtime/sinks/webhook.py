@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from edgenn.errors import SinkError, UsageError
 from edgenn.runtime.sinks import Sink
-from edgenn.runtime.sinks._queued import Queued
+from edgenn.runtime.sinks._queued import Message, Queued
 from edgenn.runtime.sinks.jsonl import to_dict
 from edgenn.types import Detections, Frame, Result
 
@@ -37,7 +37,8 @@ class WebhookSink(Sink):
         drain_s: Seconds that `close` gives to what still waits.
 
     Attributes:
-        queue: The way to the server, with its counters.
+        queue: The way to the server.
+        counts: Its counters.
 
     Raises:
         UsageError: It is no such address.
@@ -49,7 +50,8 @@ class WebhookSink(Sink):
         self._url, self._headers, name = _parse(url)
         self._opener = urllib.request.build_opener(_NoRedirect)
         self._seen: dict[str, float] = {}
-        self.queue: Queued[bytes] = Queued(name, self._post, limit=256, drain_s=drain_s)
+        self.queue: Queued[Message] = Queued(name, self._post, limit=256, drain_s=drain_s)
+        self.counts = self.queue.counts
 
     def write(self, result: Result) -> None:
         """Hand over one result, if something happens in it."""
@@ -59,7 +61,8 @@ class WebhookSink(Sink):
         body = to_dict(result)
         if isinstance(result.prediction, Detections):
             body.update(began=began, ended=ended)
-        self.queue.put(json.dumps(body, ensure_ascii=False).encode())
+        text = json.dumps(body, ensure_ascii=False)
+        self.queue.put(Message(text.encode(), result.captured))
 
     def close(self) -> None:
         """Deliver what waits, for a bounded time."""
@@ -80,11 +83,11 @@ class WebhookSink(Sink):
             del self._seen[label]
         return began, ended
 
-    def _post(self, body: bytes) -> None:
+    def _post(self, message: Message) -> None:
         pause = _FIRST_PAUSE_S
         for left in reversed(range(_TRIES)):
             try:
-                self._post_once(body)
+                self._post_once(message.body)
             except urllib.error.HTTPError as error:
                 error.close()
                 why = f"the server answers {error.code} {error.reason}"

@@ -6,15 +6,14 @@ import re
 import threading
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
-from edgenn.runtime.health import Histogram
+from edgenn.runtime.health import Health, Histogram
+from edgenn.runtime.heat import THERMAL, read_temperatures
 from edgenn.types import Detections, Event, Frame, Prediction, Result
 
-THERMAL = Path("/sys/class/thermal")
 HISTORY = 120  # rows, one a second
 READY_WITHIN = 5.0  # seconds
 # From a sensor net on a fast processor to a detector on a slow one.
@@ -57,28 +56,24 @@ class Board:
     Args:
         model: Name of the model.
         card: Its model card, as text.
-        source: Its ``dropped`` is reported, where it has one.
-        sinks: The same for sinks, by name; may be filled later.
         thermal: Folder of the thermal zones.
 
     Attributes:
         model: Name of the model.
         card: Its model card, as text.
+        health: Counters of the run.
     """
 
     def __init__(
         self,
         model: str = "",
         card: str = "",
-        source: object = None,
-        sinks: Mapping[str, object] | None = None,
         *,
         thermal: Path = THERMAL,
     ) -> None:
         self.model = model
         self.card = card
-        self._source = source
-        self._sinks: Mapping[str, object] = {} if sinks is None else sinks
+        self.health = Health()
         self._thermal = thermal
         self._lock = threading.Lock()
         self._start = self._sampled = monotonic()
@@ -117,7 +112,6 @@ class Board:
     def sample(self) -> None:
         """Add a row to the history: what happened since the last one."""
         temperatures = read_temperatures(self._thermal)
-        dropped = _dropped(self._source)
         with self._lock:
             now = monotonic()
             seconds, self._sampled = max(now - self._sampled, 1e-6), now
@@ -135,7 +129,7 @@ class Board:
             "worst": round(worst, 3),
             "scores": best_scores(recent),
             "temperature": max(temperatures.values(), default=None),
-            "dropped": dropped,
+            "dropped": self.health.dropped,
         }
         with self._lock:
             self._rows.append(row)
@@ -166,6 +160,8 @@ class Board:
             }
         data["age"] = None if age is None else round(age, 2)
         data["dropped"] = self.dropped()
+        data["reconnects"] = self.health.reconnects
+        data["level"], data["reason"] = self.health.level, self.health.reason
         data["picture"] = newest is not None and isinstance(newest.item, Frame)
         data["source"] = without_login(newest.item.source) if newest is not None else ""
         data["seen"] = _seen(newest.prediction) if newest is not None else []
@@ -178,12 +174,9 @@ class Board:
             return self._frames, stages, dict(self._event_counts), dict(self._temperatures)
 
     def dropped(self) -> dict[str, int]:
-        """What was lost: by the source, and by each sink that counts it."""
-        counts = {"source": _dropped(self._source)}
-        for name, sink in list(self._sinks.items()):
-            if hasattr(sink, "dropped"):
-                counts[name] = _dropped(sink)
-        return counts
+        """What was lost: by the source, and by each sink."""
+        sinks = list(self.health.sinks.items())
+        return {"source": self.health.dropped, **{name: sink.dropped for name, sink in sinks}}
 
 
 def best_scores(predictions: deque[Prediction]) -> dict[str, float]:
@@ -205,24 +198,6 @@ def without_login(source: str) -> str:
     return re.sub(r"://[^/?#]*@", "://", source)
 
 
-def read_temperatures(folder: Path = THERMAL) -> dict[str, float]:
-    """Degrees Celsius by thermal zone; empty where the system has none.
-
-    A zone that cannot be read at the moment is left out.
-    """
-    found: dict[str, float] = {}
-    for zone in sorted(folder.glob("thermal_zone*")):
-        try:
-            name = (zone / "type").read_text(encoding="utf-8").strip()
-            degrees = int((zone / "temp").read_text(encoding="utf-8")) / 1000
-        except (OSError, ValueError):
-            continue
-        if name in found:  # boards with several sensors of one kind
-            name = f"{name} {zone.name.removeprefix('thermal_zone')}"
-        found[name] = round(degrees, 1)
-    return found
-
-
 def _entry(event: Event) -> dict[str, Any]:
     score = round(float(event.score), 4)
     return {
@@ -240,7 +215,3 @@ def _seen(prediction: Prediction) -> list[list[str | float]]:
         return [[label, n] for label, n in sorted(counts.items())]
     order = (-prediction.scores).argsort()[:_TOP]
     return [[prediction.labels[i], round(float(prediction.scores[i]), 3)] for i in order]
-
-
-def _dropped(thing: object) -> int:
-    return int(getattr(thing, "dropped", 0))

@@ -52,8 +52,8 @@ def test_a_slow_sink_does_not_slow_the_loop(tiny):
     beside = seconds_of(model, [sink])
     assert beside < 2 * alone + 1.0 + 0.5  # `close` drains
     assert slow.closed == 1
-    assert sink.queue.dropped > 100
-    assert sink.queue.delivered + sink.queue.dropped == 200
+    assert sink.queue.counts.dropped > 100
+    assert sink.queue.delivered + sink.queue.counts.dropped == 200
     assert slow.seen == sorted(slow.seen)
     assert slow.seen[-1] == 199  # the oldest go, not the newest
 
@@ -65,11 +65,11 @@ def test_writing_takes_no_time_while_the_target_hangs():
     for i in range(1000):
         queue.put(i)
     assert monotonic() - start < 1
-    assert 996 <= queue.dropped <= 997
+    assert 996 <= queue.counts.dropped <= 997
     queue.close()
     assert monotonic() - start < 2
     release.set()
-    assert queue.dropped == 999
+    assert queue.counts.dropped == 999
 
 
 def test_close_delivers_what_waits_and_ends_the_thread():
@@ -81,7 +81,7 @@ def test_close_delivers_what_waits_and_ends_the_thread():
     queue.close()
     queue.put(100)
     assert seen == list(range(100))
-    assert (queue.delivered, queue.dropped) == (100, 1)
+    assert (queue.delivered, queue.counts.dropped) == (100, 1)
     assert not any(t.name == "edgenn fine" for t in threading.enumerate())
 
 
@@ -97,7 +97,7 @@ def test_an_outage_is_logged_once_and_counted(caplog):
         for i in range(10):
             queue.put(i)
         queue.close()
-    assert (queue.delivered, queue.failed) == (6, 4)
+    assert (queue.delivered, queue.counts.failed) == (6, 4)
     assert [r.message for r in caplog.records] == [
         "target: the server is away",
         "target: works again",
@@ -112,7 +112,7 @@ def test_a_bug_in_the_target_shows_its_place_and_delivery_goes_on(caplog):
     for i in (0, 1):
         queue.put(i)
     queue.close()
-    assert (queue.delivered, queue.failed) == (1, 1)
+    assert (queue.delivered, queue.counts.failed) == (1, 1)
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgenn.errors import SinkError, UsageError
+from edgenn.runtime.health import Health
 from edgenn.runtime.sinks.web import open_sink
 from edgenn.runtime.web import server
 from edgenn.types import Classification, Detections, Event, Frame, Result, Window
@@ -33,8 +34,16 @@ def frame(i: int, events: tuple[Event, ...] = ()) -> Result:
     return Result(Frame(image, i / 20, i, "test clip"), found, events, LATENCY)
 
 
-class Dropping:
-    dropped = 3
+def busy() -> Health:
+    """Counters of a run in which a bit of everything happened."""
+    health = Health()
+    health.dropped, health.reconnects, health.level = 3, 2, 1
+    health.reason = "cpu has 81 °C"
+    counts = health.sink("mqtt")
+    counts.dropped, counts.failed = 3, 4
+    for ms in range(1, 101):
+        counts.latency.add(ms)
+    return health
 
 
 @pytest.fixture
@@ -82,7 +91,8 @@ def get(sink, path, method="GET", **headers):
 @pytest.fixture
 def fed(page):
     """A page that gets 50 results a second and an event every half a second."""
-    sink = page(model="squares", card="# squares\n<b>not bold</b>", source=Dropping())
+    sink = page(model="squares", card="# squares\n<b>not bold</b>")
+    sink.attach(busy())
     stopped = threading.Event()
 
     def feed():
@@ -125,7 +135,9 @@ def test_a_browser_shows_a_moving_picture_events_and_charts(browser, fed, tmp_pa
     assert 10 < float(rate) <= 55
     assert browser.run("document.getElementById('state').textContent") == "live"
     assert browser.run("document.getElementById('seen').textContent") == "square 1"
-    assert "dropped by source3" in browser.run("document.getElementById('numbers').textContent")
+    numbers = browser.run("document.getElementById('numbers').textContent")
+    assert "dropped by source3" in numbers
+    assert "doing less (1)cpu has 81 °C" in numbers
     browser.run("document.querySelector('details').open = true")
     card = browser.wait("document.getElementById('card').textContent")
     assert card.startswith("# squares\n<b>")
@@ -387,7 +399,8 @@ def test_a_request_that_drips_is_cut_off(page, monkeypatch):
 
 
 def test_metrics_are_what_prometheus_reads(page):
-    sink = page(model='a "b"\\c', source=Dropping(), sinks={"mqtt": Dropping(), "jsonl": object()})
+    sink = page(model='a "b"\\c')
+    sink.attach(busy())
     for i in range(10):
         sink.write(frame(i, (Event("x\ny", 0, 1, 0.5),) if i > 7 else ()))
     status, headers, body = get(sink, "/metrics")
@@ -401,7 +414,11 @@ def test_metrics_are_what_prometheus_reads(page):
     assert flat["edgenn_frames_total",] == 10
     assert flat["edgenn_dropped_total",] == 3
     assert flat["edgenn_sink_dropped_total", ("sink", "mqtt")] == 3
-    assert ("edgenn_sink_dropped_total", ("sink", "jsonl")) not in flat
+    assert flat["edgenn_sink_failed_total", ("sink", "mqtt")] == 4
+    median = ("quantile", "0.5"), ("sink", "mqtt")
+    assert flat[("edgenn_sink_latency_seconds", *median)] == pytest.approx(0.05, rel=0.02)
+    assert flat["edgenn_reconnects_total",] == 2
+    assert flat["edgenn_degrade_level",] == 1
     assert flat["edgenn_events_total", ("label", "x\ny")] == 2
     assert families["edgenn_latency_seconds"].type == "histogram"
     stage = ("stage", "inference")

@@ -90,6 +90,8 @@ function numbers(live) {
     ["ms p50 / p95 / p99", `${live.total_ms.map(number).join(" / ")}`],
   ];
   for (const [name, count] of Object.entries(live.dropped)) shown.push([`dropped by ${name}`, count]);
+  if (live.reconnects) shown.push(["source came back", `${live.reconnects} times`]);
+  if (live.level) shown.push([`doing less (${live.level})`, live.reason]);
   for (const [zone, degrees] of Object.entries(live.temperatures)) shown.push([zone, `${degrees} °C`]);
   shown.push(["running for", duration(live.uptime)]);
   byId("numbers").replaceChildren(

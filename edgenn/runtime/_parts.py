@@ -1,0 +1,50 @@
+"""What a pipeline makes of its arguments, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgenn import plugins
+from edgenn.errors import UsageError
+from edgenn.runtime import temporal
+from edgenn.runtime.feed import refuse_other_input
+from edgenn.runtime.model import Model, load
+
+
+def own(model: Model | str | Path) -> Model:
+    """A model that no other thread uses."""
+    return (model if isinstance(model, Model) else load(model)).twin()
+
+
+def build_stages(model: Model) -> list[temporal.Stage]:
+    """The temporal stages that a model's manifest names."""
+    return [
+        plugins.load(temporal, name).build(params, model.labels)
+        for name, params in model.manifest.temporal.items()
+    ]
+
+
+def smaller(model: Model, fallback: Model | str | Path) -> Model:
+    """The smaller model, which must mean the same by its labels."""
+    other = own(fallback)
+    refuse_other_input(model, other)
+    if other.labels != model.labels:
+        raise UsageError(
+            f"{other.manifest.name} cannot take the place of {model.manifest.name}: its labels "
+            "are others"
+        )
+    return other
+
+
+def refuse_for_streams(model: Model, wishes: list[str]) -> None:
+    """Make sure that a model of single pictures runs, where wishes are only for these.
+
+    Raises:
+        UsageError: Names the first wish.
+    """
+    spec = model.manifest.input
+    if wishes and (spec.kind != "image" or spec.rate):
+        raise UsageError(
+            f"--{wishes[0].replace('_', '-')} is for models of single pictures; "
+            f"{model.manifest.name} follows a stream"
+        )
