@@ -89,7 +89,7 @@ class Governor:
         if reason:
             self._quiet_since = now
             return self._step(1, now, reason, len(self._recent) / span)
-        if any(ms > _QUIET * self._budget for _, ms in self._recent):
+        if self.heat.reason or any(ms > _QUIET * self._budget for _, ms in self._recent):
             self._quiet_since = now
         since = max(self._quiet_since, self._changed_at)
         if self.level.number and now - since >= self._quiet_s:
