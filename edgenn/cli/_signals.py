@@ -5,19 +5,28 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from time import monotonic
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A supervisor that signals a process and its group sends two at once.
+_SAME_S = 1.0
 
 
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` on the first signal; a second one does not wait for the end."""
+    """Call ``stop`` on the first signal; one that comes later does not wait for the end."""
+    first: float | None = None
 
     def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal first
         del frame
-        stop()
-        signal.signal(number, before[number])  # a second one does not wait
+        if first is None:
+            first = monotonic()
+            stop()
+        elif monotonic() - first > _SAME_S:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
 
     before = {int(n): signal.signal(n, handle) or signal.SIG_DFL for n in _SIGNALS}
     try:

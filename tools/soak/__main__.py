@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import json
 import os
 import random
@@ -20,16 +19,15 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from itertools import pairwise
 from pathlib import Path
 from time import monotonic, sleep
 
-import numpy as np
-from rig import Broker, Camera, Webhook, free_port, sample
+from judge import RECOVER_S, Line, judge
+from report import write
+from rig import Broker, Camera, Webhook, cell_of, free_port, sample
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = ("stall", "cut", "corrupt", "slow", "broker", "freeze", "clock", "disk")
-RECOVER_S = 30.0  # the longest pause of a live source that failed
 CLOCK = """import os, time
 _real, _file = time.time, os.environ["SOAK_CLOCK"]
 def _shifted():
@@ -59,7 +57,7 @@ class Soak:
         self.start, self.over = monotonic(), threading.Event()
         self.samples: list[dict[str, float]] = []
         self.done: list[dict] = []
-        self.lines: list[tuple[float, int, bool]] = []  # seconds, frame, was sent by MQTT
+        self.lines: list[Line] = []
         self.wrong: list[str] = []
         self.ready = 0.0
 
@@ -81,8 +79,8 @@ class Soak:
             self.over.set()
             for thread in threads[:2]:
                 thread.join()
-            self.check()
-            self.write()
+            self.wrong += judge(self)
+            write(self)
         finally:
             self.over.set()
             if child is not None and child.poll() is None:
@@ -106,6 +104,7 @@ class Soak:
         command += ["--out-max-mb", "0.3", "--mqtt", self.broker.url]
         command += ["--mqtt-buffer", str(self.out), "--webhook", self.hook.url]
         command += ["--web", f"127.0.0.1:{self.web}"]
+        command += ["--latency-budget", "100", "--fallback", self.args.model]
         (self.small / "out.jsonl").unlink(missing_ok=True)
         with (self.out / "run.log").open("wb") as log:
             env = {**os.environ, "PYTHONPATH": path, "SOAK_CLOCK": str(self.clock)}
@@ -138,7 +137,7 @@ class Soak:
         """For results and readiness after a fault."""
         name, end = entry["fault"], entry["end"]
         while self.now() < end + RECOVER_S + 5 and child.poll() is None:
-            if self.lines and self.lines[-1][0] > end and self.ready > end:
+            if self.lines and self.lines[-1].at > end and self.ready > end:
                 break
             sleep(0.1)
         entry["back_after"] = self.now() - end
@@ -226,8 +225,10 @@ class Soak:
             except ValueError:
                 self.wrong.append(f"{self.now():.0f} s: a broken line in the results")
                 continue
-            sent = bool(line.get("detections") or line.get("events"))
-            self.lines.append((self.now(), line["frame"], sent))
+            found = line.get("detections", [])
+            sent = bool(found or line.get("events"))
+            cell = cell_of(found[0]["box"]) if len(found) == 1 else None
+            self.lines.append(Line(self.now(), line["frame"], sent, cell))
         return rest
 
     def poll(self) -> None:
@@ -276,98 +277,9 @@ class Soak:
             self.wrong.append(f"SIGTERM: exit code {code} after {self.took:.1f} s")
         sleep(1)
 
-    took = 0.0
-
-    def check(self) -> None:
-        """Everything that can be said only at the end."""
-        frames = [frame for _, frame, _ in self.lines]
-        if any(b <= a for a, b in pairwise(frames)):
-            self.wrong.append("frames in the results do not rise")
-        seen, highest = set(), -1
-        for frame in self.broker.frames:
-            if frame < highest and frame not in seen:
-                self.wrong.append(f"MQTT: frame {frame} came late")
-            seen.add(frame)
-            highest = max(highest, frame)
-        lost = {frame for _, frame, sent in self.lines if sent} - seen
-        if lost:
-            self.wrong.append(f"MQTT lost {len(lost)} of {len(frames)} results, {min(lost)} first")
-        self.lost = len(lost)
-        if not frames:
-            self.wrong.append("no results at all")
-        for entry in self.done:
-            self.check_fault(entry)
-        if len(self.samples) > 20:
-            self.growth()
-
+    took = slope = 0.0
     lost = 0
-
-    def check_fault(self, entry: dict) -> None:
-        """Threads, descriptors and readiness around one fault."""
-        begin, end, name = entry["begin"], entry["end"], entry["fault"]
-        quiet = name in ("stall", "cut") and end - begin > 8
-        if quiet and not any(begin < t < end + 1 for t in self.downs):
-            self.wrong.append(f"{name} at {begin:.0f} s: /readyz never said so")
-        before = [s for s in self.samples if s["t"] < begin]
-        after = [s for s in self.samples if end < s["t"] < end + RECOVER_S + 15]
-        for what in ("threads", "fds"):
-            if before and after:
-                usual, least = max(s[what] for s in before), min(s[what] for s in after)
-                if least > usual:
-                    self.wrong.append(f"{name} at {end:.0f} s: {least} {what}, before {usual}")
-
-    def growth(self) -> None:
-        """Memory at the end against that after the warm-up."""
-        warm = max(0.2 * self.samples[-1]["t"], min(60.0, 0.4 * self.samples[-1]["t"]))
-        rest = [s for s in self.samples if s["t"] > warm]
-        part = max(3, len(rest) // 10)
-        values = [s["anon_mb"] for s in rest]
-        self.grown = float(np.median(values[-part:]) - np.median(values[:part]))
-        hours = [s["t"] / 3600 for s in rest]
-        self.slope = float(np.polyfit(hours, values, 1)[0])
-        if self.grown > 5:
-            self.wrong.append(f"memory grew by {self.grown:.1f} MB after the warm-up")
-
-    grown = slope = 0.0
-
-    def write(self) -> None:
-        """Tables, report and picture."""
-        for name, rows in (("samples", self.samples), ("faults", self.done)):
-            if rows:
-                with (self.out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-                    table = csv.DictWriter(file, list(rows[0]))
-                    table.writeheader()
-                    table.writerows(rows)
-        report = {"seconds": self.now(), "results": len(self.lines), "faults": len(self.done)}
-        report |= {"mqtt": len(self.broker.frames), "mqtt_lost": self.lost}
-        report |= {"grown_mb": self.grown, "mb_per_hour": self.slope, "sigterm_s": self.took}
-        report |= {"webhook": self.hook.count, "seed": self.args.seed, "wrong": self.wrong}
-        text = json.dumps(report, indent=1)
-        (self.out / "report.json").write_text(text + "\n", encoding="utf-8")
-        print(text)
-        self.draw()
-
-    def draw(self) -> None:
-        """Memory, threads, descriptors and rate over time, the faults marked."""
-        import matplotlib as mpl
-
-        mpl.use("Agg")
-        from matplotlib import pyplot as plt
-
-        at = [s["t"] for s in self.samples]
-        figure, axes = plt.subplots(4, 1, sharex=True, figsize=(12, 9), layout="constrained")
-        for axis, what in zip(axes, ("anon_mb", "threads", "fds"), strict=False):
-            axis.plot(at, [s[what] for s in self.samples])
-            axis.set_ylabel(what)
-        counts = [s["lines"] for s in self.samples]
-        axes[3].plot(at[1:], np.diff(counts) / np.maximum(np.diff(at), 1e-3))
-        axes[3].set_ylabel("results a second")
-        axes[3].set_xlabel("seconds")
-        for entry in self.done:
-            for axis in axes:
-                axis.axvspan(entry["begin"], entry["end"], alpha=0.2, color="red", lw=0)
-            axes[0].text(entry["begin"], axes[0].get_ylim()[1], entry["fault"], rotation=30)
-        figure.savefig(self.out / "soak.png", dpi=80)
+    grown: dict[str, float] = {}  # noqa: RUF012  one pass a process
 
 
 # Two faults have the names of attributes.

@@ -19,6 +19,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 RATE = 20
+CELLS = 64  # places of the square, one after the other, for 4 frames each
 TOPIC = "soak/results"
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
@@ -93,7 +94,7 @@ class Camera:
         self.sent += 1
         odd = self.corrupt and self.sent % 3 == 0
         image = np.zeros((64, 128 if odd else 64, 3), np.uint8)
-        x, y = 8 * (self.sent // 4 % 8), 8 * (self.sent // 32 % 8)
+        y, x = (8 * part for part in divmod(self.sent // 4 % CELLS, 8))
         # It goes away for two seconds of five, so that the webhook has something to tell.
         if self.sent // RATE % 5 < 3:
             image[y : y + 8, x : x + 8] = (0, 0, 255)
@@ -178,6 +179,12 @@ class Broker:
     def _take(self, client: Client, data: object, message: MQTTMessage) -> None:
         del client, data
         self.frames.append(json.loads(message.payload)["frame"])
+
+
+def cell_of(box: list[float]) -> int:
+    """Where the square is, from its box in pixels of the frame."""
+    column, row = (int((low + high) / 2 // 32) for low, high in zip(box[:2], box[2:], strict=True))
+    return 8 * row + column
 
 
 def sample(pid: int) -> dict[str, float]:
