@@ -11,6 +11,7 @@ The tree::
     ├── ModelError                 6   a model file or its tensors are not usable
     │   └── BundleError            6   a bundle that is damaged, unsafe or too new
     ├── SourceError                7   a camera, file or stream that cannot be opened or read
+    │   └── UnfitSourceError       7   one that delivers something else than is wanted
     ├── SinkError                  8   an output that cannot be written
     ├── ParityError                9   a model file does not compute what it should
     ├── AccuracyError              10  an exported variant lost more than ``--max-drop``
@@ -71,6 +72,10 @@ class SourceError(EdgennError):
     """A camera, file or stream that cannot be opened or failed while read."""
 
     exit_code = 7
+
+
+class UnfitSourceError(SourceError):
+    """A source that works and delivers something else than is wanted; to try again is no use."""
 
 
 class SinkError(EdgennError):

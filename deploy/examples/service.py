@@ -7,7 +7,6 @@ curl http://127.0.0.1:8000/now
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,12 +22,9 @@ newest: dict[str, Any] = {}
 @asynccontextmanager
 async def run(_: FastAPI) -> AsyncIterator[None]:
     source, model = os.environ.get("SOURCE", "0"), os.environ.get("MODEL", "person")
-    pipeline = edgenn.Pipeline(source, model)
-    look = threading.Thread(target=pipeline.run, args=(lambda r: newest.update(to_dict(r)),))
-    look.start()
-    yield
-    pipeline.stop()
-    look.join()
+    with edgenn.Pipeline(source, model) as pipeline:
+        pipeline.start(lambda result: newest.update(to_dict(result)))
+        yield
 
 
 app = FastAPI(lifespan=run)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
-from edgenn.errors import SourceError
+from edgenn.errors import SourceError, UnfitSourceError
 from edgenn.runtime.sources import Item, Kind, Options, Source, open_source
 from edgenn.types import Frame, Samples
 
@@ -78,6 +78,7 @@ class Live(Source):
         self._failures, self._wait = 0, 0.0
         self._down_since: float | None = None
         self._next_index = 0
+        self._delivered = False
         # Owned by this object: `close` asks it to leave and joins it for a second. One that
         # hangs in a driver or library cannot be stopped and must not be closed by another
         # thread; it is a daemon, and closes its source itself when the call returns.
@@ -158,8 +159,12 @@ class Live(Source):
         return self._reopen()
 
     def failed(self, error: SourceError) -> None:
-        """Count a failure and choose how long to wait after it; raises it after the last try."""
+        """Count a failure and choose how long to wait after it; raises it after the last try,
+        or where a source that never delivered is the wrong one.
+        """
         with self._changed:
+            if isinstance(error, UnfitSourceError) and not self._delivered:
+                raise error
             self._down_since = self._down_since or monotonic()
             self._failures += 1
             if self._retries is not None and self._failures > self._retries:
@@ -190,6 +195,7 @@ class Live(Source):
                 reader.is_new = False
                 reader.base = self._next_index
                 self._came_back()
+            self._delivered = True
             if self._failures and monotonic() - reader.opened > self._wait:
                 self._failures = 0
             if isinstance(item, Frame):

@@ -57,6 +57,25 @@ def test_a_sensor_recording_by_its_folder(run, tiny, recording, tmp_path):
     assert run("replay-test", folder, model, "--expect", expect)[0] == 0
 
 
+def test_camera_and_sensor_of_a_recording_are_replayed_together(
+    run, squares, clip, recording, tmp_path
+):
+    folder, outs = tmp_path / "r", [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    assert run("record", "--source", clip, "--sensor", recording, "--out", folder)[0] == 0
+    for out, more in zip(outs, ([], ["--realtime"]), strict=True):
+        assert (
+            run("run", squares, "--source", folder, "--sensor", folder, "--out", out, *more)[0] == 0
+        )
+    seen = [
+        [(line["frame"], line["detections"], line["readings"]) for line in map(json.loads, text)]
+        for text in (out.read_text().splitlines() for out in outs)
+    ]
+    assert seen[0] == seen[1]
+    # 20 readings a second beside 10 frames, each reading once.
+    counts = [len(readings["times"]) for _, _, readings in seen[0]]
+    assert counts == [1] + [2] * 19
+
+
 def test_a_difference_is_shown_and_gives_11_until_it_is_taken_over(run, tiny, recording, tmp_path):
     expect, model = tmp_path / "e.jsonl", tiny / "tiny-sequence.edgenn"
     assert run("replay-test", recording, model, "--expect", expect, "--update")[0] == 0

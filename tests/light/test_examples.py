@@ -21,7 +21,7 @@ def test_every_example_is_tested_and_short():
     names = {path.name for path in EXAMPLES.glob("*.py")}
     assert names == {
         *("print_detections.py", "count.py", "gestures.py"),
-        *("gesture_lamp.py", "line.py", "service.py"),
+        *("gesture_lamp.py", "line.py", "service.py", "camera_and_sensor.py"),
     }
     for name in names:
         assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 45
@@ -59,6 +59,14 @@ def test_line(tiny, tmp_path):
     writer.release()
     done = run("line.py", path, tiny / "tiny-detect.edgenn")
     assert done.stdout.splitlines()[-1] == "{'to the right': 1, 'to the left': 1}"
+
+
+def test_camera_and_sensor(tiny, clip, recording):
+    done = run("camera_and_sensor.py", clip, recording, tiny / "tiny-detect.edgenn")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 20
+    assert lines[0].endswith("1 readings, shaken 0.00, seen: red")
+    assert lines[-1].endswith("2 readings, shaken 0.25, seen: red, blue")
 
 
 def test_a_mistake_is_a_sentence(tiny):

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgenn.errors import SourceError
+from edgenn.errors import SourceError, UnfitSourceError
 from edgenn.runtime.sources import Options
 from edgenn.runtime.sources._clock import DeviceClock, Times
 from edgenn.types import Samples
@@ -87,7 +87,8 @@ class Lines:
         """Add what arrived at ``now``, monotonic seconds; None where no reading is complete.
 
         Raises:
-            SourceError: The stream does not hold the channels, or only garbage for 10 s.
+            UnfitSourceError: The stream does not hold the channels.
+            SourceError: It holds only garbage for 10 s.
         """
         if self._good < 0:
             self._good = now
@@ -104,7 +105,7 @@ class Lines:
         if found:
             return self._samples(found, now)
         if (self._row >= _SURE or now - self._good > _PATIENCE_S) and self._came():
-            raise SourceError(self._complaint())
+            raise self._complaint()
         return None
 
     def end(self, now: float) -> Samples | None:
@@ -115,20 +116,20 @@ class Lines:
         """
         found = self.push(b"\n", now)
         if not self.index and self._came():
-            raise SourceError(self._complaint())
+            raise self._complaint()
         return found
 
     def _came(self) -> bool:
         """Whether there was something that is no reading."""
         return bool(self._bad or self._candidate)
 
-    def _complaint(self) -> str:
+    def _complaint(self) -> SourceError:
         if self._lacks:
-            return self._lacks
+            return UnfitSourceError(self._lacks)
         last = ",".join(self._candidate).encode() or self._bad
         quoted = last[:_QUOTED].decode("ascii", "backslashreplace")
         more = "..." if len(last) > _QUOTED else ""
-        return f"{self._name} delivers no readings, but lines as {quoted!r}{more}"
+        return SourceError(f"{self._name} delivers no readings, but lines as {quoted!r}{more}")
 
     def _samples(self, found: list[_Reading], now: float) -> Samples:
         self._good, self._row, self._lacks = now, 0, ""

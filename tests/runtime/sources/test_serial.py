@@ -16,7 +16,7 @@ from sensors import Port
 
 import edgenn
 from edgenn import plugins
-from edgenn.errors import MissingExtraError, SourceError
+from edgenn.errors import MissingExtraError, SourceError, UnfitSourceError
 from edgenn.runtime import live, sources
 from edgenn.runtime.pipeline import Pipeline, open_for
 from edgenn.runtime.sources import Options, open_source
@@ -48,6 +48,15 @@ def test_garbage_between_the_lines_costs_only_these_lines(port):
     assert values[:, 0].tolist() == [i for i in range(1, 50) if i != 20]
     assert source.dropped == 1
     assert begun < times[0] <= times[-1] < monotonic()
+
+
+def test_a_device_that_has_not_what_the_model_takes_ends_the_run_at_once(port):
+    lasting = live.open_lasting(f"serial:{port.path}", XY, "window", retries=None)
+    port.feed([f'{{"x": {i}, "z": 0}}\n'.encode() for i in range(200)])
+    begun = monotonic()
+    with pytest.raises(UnfitSourceError, match=r"has no channel 'y'; there is x, z"):
+        list(lasting)
+    assert monotonic() - begun < 5
 
 
 def test_a_port_that_was_unplugged_is_opened_again_under_the_same_path(tmp_path, monkeypatch):
