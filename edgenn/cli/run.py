@@ -15,7 +15,7 @@ from edgenn.cli._feed import SourceFlags, source_options
 from edgenn.cli._loop import LoopFlags, loop_options
 from edgenn.cli._options import engine_options
 from edgenn.cli._outputs import OutputFlags, output_options
-from edgenn.cli._quiet import hush_opencv, hushed_stderr
+from edgenn.cli._quiet import calm_opencv, hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
 from edgenn.runtime import systemd
 from edgenn.runtime.model import Model, load
@@ -54,6 +54,7 @@ def command(
     where.check(model)
     outputs.check()
     hush_opencv()
+    calm_opencv()
     with hushed_stderr():
         wishes: dict[str, Any] = {"engine": engine, "threads": threads, "conf": conf, "iou": iou}
         loaded = load(model or DEFAULT_MODEL, precision=precision, **wishes)

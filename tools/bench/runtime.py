@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20, help="of each live run")
     given = parser.parse_args()
+    cv2.setNumThreads(1)  # as edgenn run does
     model = edgenn.load(
         given.model, engine=given.engine, precision=given.precision, threads=given.threads
     )
