@@ -359,7 +359,7 @@ def test_the_web_page_of_a_run(squares, tmp_path):
                     break
                 sleep(0.05)
             assert (live["model"], live["picture"]) == ("tiny-detect", True)
-            assert live["dropped"] == {"source": 0}
+            assert live["dropped"] == {"source": 0, "jsonl": 0}
             assert page(url + "readyz") == b"ok\n"
             assert page(url + "card.md") == b"This model has no card.\n"
             process.send_signal(signal.SIGTERM)
