@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgenn.errors import BundleError, ModelError
+from edgenn.ops.crop import RegionRule
 from edgenn.ops.preprocess import Layout, Letterbox, Normalize, Resize, Step
 
 SCHEMA_VERSION = 1
@@ -172,6 +173,63 @@ class Golden(Strict):
     count: int = Field(gt=0)
 
 
+class Member(Strict):
+    """A whole bundle that lies inside another one.
+
+    Attributes:
+        file: Its name there.
+        sha256: Hash of that file, hex.
+        size: Its bytes.
+    """
+
+    file: str
+    sha256: str
+    size: int = Field(ge=0)
+
+
+class Trace(Strict):
+    """A net over time that is told where one point of each object goes.
+
+    Attributes:
+        net: Takes two channels, x and y in widths of the picture; its labels are those of
+            the chain.
+        point: Number of the key point.
+        ratio: What a width is in units of y, as height over width of the pictures that the
+            net was trained on: 0.5625 where both were divided by the sides of 16:9.
+    """
+
+    net: Member
+    point: int = Field(ge=0, le=10_000)
+    ratio: float = Field(default=1.0, gt=0, le=10)
+
+
+class Chain(Strict):
+    """What follows a detector: landmarks in a crop per object, and a net over time.
+
+    The detector looks only where fewer objects than ``most`` are followed: an object that
+    has landmarks is found again from these.
+
+    Attributes:
+        landmarks: The net that looks at the crop.
+        region: How a detection makes the crop.
+        again: How the landmarks make the crop of the next frame.
+        presence: Score of the landmarks below which the object is lost, 0..1.
+        most: Objects that are followed at a time.
+        look_again: Frames after which the detector looks for more beside those followed.
+        trace: The net over time, if any.
+        label: What an object is called while no trace says more.
+    """
+
+    landmarks: Member
+    region: RegionRule
+    again: RegionRule
+    presence: float = Field(default=0.5, ge=0, le=1)
+    most: int = Field(default=1, ge=1, le=16)
+    look_again: int = Field(default=30, ge=1)
+    trace: Trace | None = None
+    label: str
+
+
 class Provenance(Strict):
     """Where the weights come from."""
 
@@ -197,6 +255,7 @@ class Manifest(Strict):
         decode: How outputs become a prediction.
         state: Tensors carried from step to step by streaming nets.
         temporal: Defaults of temporal stages, by stage name.
+        chain: Nets that go on from what this one, a detector, finds.
         variants: The model files.
         golden: Samples that prove parity, None in embedded manifests.
         provenance: Recipe, data, versions, licence.
@@ -211,6 +270,7 @@ class Manifest(Strict):
     decode: Decode
     state: tuple[State, ...] = ()
     temporal: dict[str, dict[str, Any]] = {}
+    chain: Chain | None = None
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
     provenance: Provenance
@@ -224,6 +284,20 @@ class Manifest(Strict):
             if missing:
                 raise ValueError(f"{variant.file} does not map the tensors {sorted(missing)}")
         return self
+
+    @model_validator(mode="after")
+    def _chains_begin_with_a_detector(self) -> Manifest:
+        if self.chain is not None and (self.task != "detect" or self.input.kind != "image"):
+            raise ValueError("a chain follows a detector, not other models")
+        return self
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The bundles inside, in the order of their use."""
+        if self.chain is None:
+            return ()
+        trace = () if self.chain.trace is None else (self.chain.trace.net,)
+        return (self.chain.landmarks, *trace)
 
     def to_json(self) -> str:
         """Indented JSON, keys in the order of this class."""

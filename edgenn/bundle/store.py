@@ -8,12 +8,13 @@ checked against the hash in the manifest.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
-from edgenn.bundle.manifest import Manifest, parse_manifest
+from edgenn.bundle.manifest import Manifest, Member, parse_manifest
 from edgenn.errors import BundleError, ModelError
 
 MANIFEST = "manifest.json"
@@ -61,8 +62,18 @@ class Bundle:
         for name in self._hashes():
             self.read(name)
 
+    def member(self, member: Member) -> Bundle:
+        """Open a bundle that lies inside this one.
+
+        Raises:
+            BundleError: As for `read`, or it is no bundle.
+        """
+        path = self.path / member.file
+        return _open(path, _zip_reader(path, self.read(member.file)))
+
     def _hashes(self) -> dict[str, str]:
         hashes = {v.file: v.sha256 for v in self.manifest.variants}
+        hashes |= {member.file: member.sha256 for member in self.manifest.members}
         if self.manifest.golden is not None:
             hashes[self.manifest.golden.file] = self.manifest.golden.sha256
         return hashes
@@ -181,6 +192,8 @@ def _open(path: Path, read: Callable[[str, int], bytes]) -> Bundle:
         _safe(variant.file, str(path))
         if not variant.sha256:
             raise BundleError(f"{path}: the manifest has no hash for {variant.file}")
+    for member in manifest.members:
+        _safe(member.file, str(path))
     if manifest.golden is not None:
         _safe(manifest.golden.file, str(path))
     return Bundle(path, manifest, read)
@@ -211,10 +224,12 @@ def _folder_reader(path: Path) -> Callable[[str, int], bytes]:
     return read
 
 
-def _zip_reader(path: Path) -> Callable[[str, int], bytes]:
+def _zip_reader(path: Path, data: bytes | None = None) -> Callable[[str, int], bytes]:
+    """Reads files of a zip at ``path``, or of one whose bytes are there already."""
+
     def read(name: str, limit: int) -> bytes:
         try:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(path if data is None else io.BytesIO(data)) as archive:
                 members = archive.infolist()
                 if len(members) > MAX_MEMBERS:
                     raise BundleError(f"{path} holds {len(members)} files; it is refused")

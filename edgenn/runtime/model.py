@@ -228,6 +228,14 @@ def load(
         UsageError: The bundle has no such variant.
         MissingExtraError: No installed engine can run it.
     """
+    found = resolve(path)
+    if found.suffix not in (".onnx", ".tflite") or found.is_dir():
+        bundle = open_bundle(found)
+        if bundle.manifest.chain is not None:
+            from edgenn.runtime.chain import ChainModel  # it is made of models
+
+            variant = choose(bundle, engine, precision)
+            return ChainModel(bundle, variant, threads=threads, conf=conf, iou=iou)
     return Model(*find(path, engine, precision), threads=threads, conf=conf, iou=iou)
 
 
