@@ -1,0 +1,137 @@
+"""What the layouts of other toolkits share: careful reading of tensors and of shapes.
+
+Files that edgenn did not write may hold anything, so every tensor is checked before
+its values are used, and what is not finite is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from edgenn.errors import ModelError
+from edgenn.types import Floats
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(gt=0)]
+Candidates = Annotated[int, Field(gt=0, le=3000)]
+
+# More rows than any detector has; a file that claims more is damaged.
+MAX_ROWS = 1_000_000
+# exp of more than this is no box but a damaged model.
+MAX_LOG = 8.0
+# Net pixels beyond which a coordinate is no place in a picture; keeps areas finite.
+MAX_PIXELS = 1e6
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Suppression that drops nothing, for nets whose boxes overlap no more."""
+
+    max_det: int
+    iou: float = 1.0
+
+
+def tensor(outputs: Mapping[str, Floats], name: str, layout: str) -> Floats:
+    """The output of this name.
+
+    Raises:
+        ModelError: There is none.
+    """
+    try:
+        return outputs[name]
+    except KeyError:
+        raise ModelError(
+            f"the {layout} layout needs an output {name!r}; the model has {sorted(outputs)}"
+        ) from None
+
+
+def rows(
+    outputs: Mapping[str, Floats], name: str, layout: str, shape: tuple[int | None, ...]
+) -> Floats:
+    """The output of this name as rows, without the batch axis and axes of 1 between.
+
+    Args:
+        outputs: All of the model.
+        name: Which one.
+        layout: Of whom the message speaks.
+        shape: What it must have; None allows any number.
+
+    Raises:
+        ModelError: There is none, or it has another shape.
+    """
+    values = tensor(outputs, name, layout)
+    plain = tuple(n for i, n in enumerate(values.shape) if i >= values.ndim - 1 or n != 1)
+    if len(shape) == 2 and len(plain) == 1:
+        plain = (1, *plain)
+    fits = len(plain) == len(shape) and all(
+        want in (None, got) for got, want in zip(plain, shape, strict=True)
+    )
+    if not fits or values.size == 0 or plain[0] > MAX_ROWS:
+        wanted = ", ".join("N" if n is None else str(n) for n in shape)
+        raise ModelError(
+            f"the model gives {name} {values.shape}; the {layout} layout needs (1, {wanted})"
+        )
+    return values.reshape(plain)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """1 / (1 + exp(-x)), float32; NaN where a value is not finite.
+
+    Values are clipped to +-80 first, so that nothing overflows; the result is the same.
+    """
+    plain = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+    return np.where(np.isfinite(logits), plain, np.nan).astype(np.float32)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Over the last axis, float32; rows with values that are not finite become NaN."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
+
+
+def sound(*parts: Floats) -> NDArray[np.bool_]:
+    """(N,) which rows are finite, and small enough for a picture, in all of the arrays."""
+    good = np.ones(len(parts[0]), bool)
+    for part in parts:
+        flat = part.reshape(len(part), -1)
+        # NaN compares false.
+        good &= (np.abs(flat) <= MAX_PIXELS).all(axis=1)
+    return good
+
+
+def from_middle(values: Floats) -> Floats:
+    """(N, 4) x1 y1 x2 y2 of centre x, centre y, width, height."""
+    half = np.abs(values[:, 2:4]) / 2
+    return np.concatenate([values[:, :2] - half, values[:, :2] + half], 1)
+
+
+def scaled(boxes: Floats, size: tuple[int, int]) -> Floats:
+    """Boxes x1 y1 x2 y2 on 0..1 in net pixels; ``size`` is height, width."""
+    return np.asarray(boxes * np.array([size[1], size[0]] * 2, np.float32), np.float32)
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A tensor's shape without the batch, and without axes of 1 before the last."""
+    inner = shape[1:] if len(shape) > 1 else shape
+    return tuple(n for i, n in enumerate(inner) if i == len(inner) - 1 or n != 1)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names by the number at their end (``Identity``, ``Identity_1``, ...; none is 0), where
+    they differ in nothing else; otherwise as they come.
+    """
+    listed = list(names)
+    parts = [re.fullmatch(r"(.*?)(?:[_:](\d+))?", name) for name in listed]
+    stems = {part[1] for part in parts if part}
+    numbers = [int(part[2] or 0) for part in parts if part]
+    if len(stems) != 1 or len(set(numbers)) != len(listed):
+        return listed
+    return [name for _, name in sorted(zip(numbers, listed, strict=True))]
