@@ -61,6 +61,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "decode": f"{manifest.decode.name} {params}".strip(),
         "memory": _memory(manifest),
         "events": ", ".join(manifest.temporal) or "none",
+        **({"then": ", ".join(m.file for m in manifest.members)} if manifest.chain else {}),
         "golden": golden,
         "data": made.data or "not stated",
         "licence": made.licence or "not stated",

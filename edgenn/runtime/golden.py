@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -177,21 +177,43 @@ def verify(
         read_bare(found)  # a file that is broken in itself says so first
         raise UsageError(f"{found} is a bare model file without golden samples; verify its bundle")
     bundle = open_bundle(found)
+    variants = _chosen(bundle, engine, precision)
+    if not variants:
+        raise UsageError(f"{bundle.path} has no variant of that engine and precision")
+    checks = _check_all(bundle, variants, threads)
+    for member in bundle.manifest.members:
+        inner = bundle.member(member)
+        checks += _check_all(inner, _chosen(inner, engine, precision), threads, f"{member.file}/")
+    if all(check.status == "skipped" for check in checks):
+        raise MissingExtraError(f"no engine for {bundle.path} is here: {checks[0].reason}")
+    return checks
+
+
+def _chosen(
+    bundle: Bundle, engine: EngineName | Literal["auto"], precision: Precision | None
+) -> list[Variant]:
+    return [
+        v
+        for v in bundle.manifest.variants
+        if engine in ("auto", v.engine) and precision in (None, v.precision)
+    ]
+
+
+def _check_all(
+    bundle: Bundle, variants: Sequence[Variant], threads: int, within: str = ""
+) -> list[Check]:
+    """Check some variants; ``within`` goes before the names of their files."""
     manifest = bundle.manifest
     if manifest.golden is None:
         raise BundleError(f"{bundle.path} has no golden samples; export it again")
     samples = unpack(bundle.read(manifest.golden.file), manifest, str(bundle.path))
-    chosen = [
-        v
-        for v in manifest.variants
-        if engine in ("auto", v.engine) and precision in (None, v.precision)
+    checks = [_check(bundle, variant, samples, threads) for variant in variants]
+    if not within:
+        return checks
+    return [
+        replace(c, variant=c.variant.model_copy(update={"file": within + c.variant.file}))
+        for c in checks
     ]
-    if not chosen:
-        raise UsageError(f"{bundle.path} has no variant of that engine and precision")
-    checks = [_check(bundle, variant, samples, threads) for variant in chosen]
-    if all(check.status == "skipped" for check in checks):
-        raise MissingExtraError(f"no engine for {bundle.path} is here: {checks[0].reason}")
-    return checks
 
 
 def _check(
