@@ -14,10 +14,13 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgenn.errors import ModelError
 from edgenn.ops.preprocess import MAX_SIDE, check_image
 from edgenn.types import Floats, Image
+
+Numbers = NDArray[np.float64]
 
 # OpenCV addresses the pixels that it warps from with 16 bits.
 _MAX_FRAME = 32766
@@ -142,7 +145,7 @@ def region(rule: RegionRule, keypoints: Floats, box: Floats | None = None) -> Re
     center, sides = _extent(rule, points, box, angle)
     cos, sin = math.cos(angle), math.sin(angle)
     right, down = sides * rule.shift
-    center = center + (right * cos - down * sin, right * sin + down * cos)
+    center = center + np.array([right * cos - down * sin, right * sin + down * cos])
     if rule.square:
         sides = np.full(2, sides.max())
     sides = sides * rule.scale
@@ -153,14 +156,15 @@ def region(rule: RegionRule, keypoints: Floats, box: Floats | None = None) -> Re
     return Region((x, y), (width, height), angle)
 
 
-def _mean(points: np.ndarray, which: tuple[tuple[int, float], ...]) -> np.ndarray:
+def _mean(points: Numbers, which: tuple[tuple[int, float], ...]) -> Numbers:
     weights = np.array([weight for _, weight in which])
-    return weights @ points[[i for i, _ in which]] / weights.sum()
+    mean: Numbers = weights @ points[[i for i, _ in which]] / weights.sum()
+    return mean
 
 
 def _extent(
-    rule: RegionRule, points: np.ndarray, box: Floats | None, angle: float
-) -> tuple[np.ndarray, np.ndarray]:
+    rule: RegionRule, points: Numbers, box: Floats | None, angle: float
+) -> tuple[Numbers, Numbers]:
     """Centre and width, height of what the region lies around, in frame pixels."""
     if rule.around == "box":
         if box is None:
@@ -189,6 +193,7 @@ def rotated_crop(
     size: tuple[float, float],
     angle: float,
     out_size: tuple[int, int],
+    *,
     border: Literal["replicate", "black"] = "replicate",
 ) -> tuple[Image, Floats]:
     """Cut a turned rectangle out of a frame, upright and of a given size.

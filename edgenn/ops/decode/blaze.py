@@ -104,7 +104,7 @@ def blend(
         Boxes, scores and key points of the survivors, best first; a score is the best one's.
     """
     left = np.argsort(-scores, kind="stable")
-    found = []
+    found: list[tuple[Floats, Floats, Floats]] = []
     while len(left) and len(found) < limit:
         best = left[0]
         near = iou(boxes[best : best + 1], boxes[left])[0] > threshold
