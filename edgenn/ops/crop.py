@@ -137,6 +137,10 @@ def region(rule: RegionRule, keypoints: Floats, box: Floats | None = None) -> Re
             f"the region needs {most + 1} key points with x and y, but there are {points.shape}"
         )
     points = points[:, :2]
+    numbers = points if box is None else np.concatenate([points.ravel(), np.ravel(box)])
+    # NaN compares false.
+    if not (np.abs(numbers) <= _MAX_REGION).all():
+        return None
     angle = 0.0
     if rule.start:
         dx, dy = _mean(points, rule.end) - _mean(points, rule.start)
@@ -149,8 +153,7 @@ def region(rule: RegionRule, keypoints: Floats, box: Floats | None = None) -> Re
     if rule.square:
         sides = np.full(2, sides.max())
     sides = sides * rule.scale
-    good = np.isfinite([*center, *sides, angle]).all() and sides.min() > 0
-    if not good or max(*np.abs(center), *sides) > _MAX_REGION:
+    if sides.min() <= 0 or max(*np.abs(center), *sides) > _MAX_REGION:
         return None
     (x, y), (width, height) = center.tolist(), sides.tolist()
     return Region((x, y), (width, height), angle)
@@ -183,8 +186,8 @@ def _extent(
 
 
 def wrapped(angle: float) -> float:
-    """The same angle in -pi..pi; NaN for what is not finite."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi if math.isfinite(angle) else math.nan
+    """The same angle in -pi..pi."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
 def rotated_crop(

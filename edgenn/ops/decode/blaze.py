@@ -116,7 +116,7 @@ def blend(
     return (
         np.array([f[0] for f in found], np.float32).reshape(-1, 4),
         np.array([f[1] for f in found], np.float32),
-        np.array([f[2] for f in found], np.float32).reshape(-1, *points.shape[1:]),
+        np.array([f[2] for f in found], np.float32).reshape(len(found), *points.shape[1:]),
     )
 
 

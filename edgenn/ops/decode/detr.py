@@ -124,7 +124,7 @@ def recognise(file: Foreign) -> Match | None:
     queries, columns = shapes[logits]
     if columns < 1:
         return None
-    if file.labels in (columns, columns - 1):
+    if file.labels and file.labels in (columns, columns - 1):
         nothing = file.labels == columns - 1
     else:
         # 91 classes of COCO and "no object"; or the hundred queries of the first DETR.
