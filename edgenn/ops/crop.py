@@ -14,10 +14,13 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgenn.errors import ModelError
 from edgenn.ops.preprocess import MAX_SIDE, check_image
 from edgenn.types import Floats, Image
+
+Numbers = NDArray[np.float64]
 
 # OpenCV addresses the pixels that it warps from with 16 bits.
 _MAX_FRAME = 32766
@@ -134,6 +137,10 @@ def region(rule: RegionRule, keypoints: Floats, box: Floats | None = None) -> Re
             f"the region needs {most + 1} key points with x and y, but there are {points.shape}"
         )
     points = points[:, :2]
+    numbers = points if box is None else np.concatenate([points.ravel(), np.ravel(box)])
+    # NaN compares false.
+    if not (np.abs(numbers) <= _MAX_REGION).all():
+        return None
     angle = 0.0
     if rule.start:
         dx, dy = _mean(points, rule.end) - _mean(points, rule.start)
@@ -142,25 +149,25 @@ def region(rule: RegionRule, keypoints: Floats, box: Floats | None = None) -> Re
     center, sides = _extent(rule, points, box, angle)
     cos, sin = math.cos(angle), math.sin(angle)
     right, down = sides * rule.shift
-    center = center + (right * cos - down * sin, right * sin + down * cos)
+    center = center + np.array([right * cos - down * sin, right * sin + down * cos])
     if rule.square:
         sides = np.full(2, sides.max())
     sides = sides * rule.scale
-    good = np.isfinite([*center, *sides, angle]).all() and sides.min() > 0
-    if not good or max(*np.abs(center), *sides) > _MAX_REGION:
+    if sides.min() <= 0 or max(*np.abs(center), *sides) > _MAX_REGION:
         return None
     (x, y), (width, height) = center.tolist(), sides.tolist()
     return Region((x, y), (width, height), angle)
 
 
-def _mean(points: np.ndarray, which: tuple[tuple[int, float], ...]) -> np.ndarray:
+def _mean(points: Numbers, which: tuple[tuple[int, float], ...]) -> Numbers:
     weights = np.array([weight for _, weight in which])
-    return weights @ points[[i for i, _ in which]] / weights.sum()
+    mean: Numbers = weights @ points[[i for i, _ in which]] / weights.sum()
+    return mean
 
 
 def _extent(
-    rule: RegionRule, points: np.ndarray, box: Floats | None, angle: float
-) -> tuple[np.ndarray, np.ndarray]:
+    rule: RegionRule, points: Numbers, box: Floats | None, angle: float
+) -> tuple[Numbers, Numbers]:
     """Centre and width, height of what the region lies around, in frame pixels."""
     if rule.around == "box":
         if box is None:
@@ -179,8 +186,8 @@ def _extent(
 
 
 def wrapped(angle: float) -> float:
-    """The same angle in -pi..pi; NaN for what is not finite."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi if math.isfinite(angle) else math.nan
+    """The same angle in -pi..pi."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
 def rotated_crop(
@@ -189,6 +196,7 @@ def rotated_crop(
     size: tuple[float, float],
     angle: float,
     out_size: tuple[int, int],
+    *,
     border: Literal["replicate", "black"] = "replicate",
 ) -> tuple[Image, Floats]:
     """Cut a turned rectangle out of a frame, upright and of a given size.

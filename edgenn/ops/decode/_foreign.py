@@ -101,9 +101,8 @@ def sound(*parts: Floats) -> NDArray[np.bool_]:
     """(N,) which rows are finite, and small enough for a picture, in all of the arrays."""
     good = np.ones(len(parts[0]), bool)
     for part in parts:
-        flat = part.reshape(len(part), -1)
         # NaN compares false.
-        good &= (np.abs(flat) <= MAX_PIXELS).all(axis=1)
+        good &= (np.abs(part) <= MAX_PIXELS).all(axis=tuple(range(1, part.ndim)))
     return good
 
 
@@ -124,14 +123,17 @@ def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n for i, n in enumerate(inner) if i == len(inner) - 1 or n != 1)
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """Names by the number at their end (``Identity``, ``Identity_1``, ...; none is 0), where
-    they differ in nothing else; otherwise as they come.
+def in_order(names: Iterable[str]) -> tuple[list[str], bool]:
+    """Names by the number at their end, where they differ in nothing else.
+
+    Returns:
+        ``Identity``, ``Identity_1``, ... in this order (none is 0), and whether numbers told
+        it; otherwise the names as they come.
     """
     listed = list(names)
     parts = [re.fullmatch(r"(.*?)(?:[_:](\d+))?", name) for name in listed]
     stems = {part[1] for part in parts if part}
     numbers = [int(part[2] or 0) for part in parts if part]
     if len(stems) != 1 or len(set(numbers)) != len(listed):
-        return listed
-    return [name for _, name in sorted(zip(numbers, listed, strict=True))]
+        return listed, False
+    return [name for _, name in sorted(zip(numbers, listed, strict=True))], True

@@ -104,7 +104,7 @@ def blend(
         Boxes, scores and key points of the survivors, best first; a score is the best one's.
     """
     left = np.argsort(-scores, kind="stable")
-    found = []
+    found: list[tuple[Floats, Floats, Floats]] = []
     while len(left) and len(found) < limit:
         best = left[0]
         near = iou(boxes[best : best + 1], boxes[left])[0] > threshold
@@ -116,7 +116,7 @@ def blend(
     return (
         np.array([f[0] for f in found], np.float32).reshape(-1, 4),
         np.array([f[1] for f in found], np.float32),
-        np.array([f[2] for f in found], np.float32).reshape(-1, *points.shape[1:]),
+        np.array([f[2] for f in found], np.float32).reshape(len(found), *points.shape[1:]),
     )
 
 

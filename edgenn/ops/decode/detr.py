@@ -30,7 +30,7 @@ from edgenn.ops.decode._foreign import (
     squeezed,
 )
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.decode._select import Ids, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -83,9 +83,7 @@ def build(
     return decode
 
 
-def _hits(
-    logits: Floats, p: Params
-) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]], Floats]:
+def _hits(logits: Floats, p: Params) -> tuple[Ids, Ids, Floats]:
     """Queries, classes and scores above the threshold; NaN is not."""
     if p.activation == "sigmoid":
         scores = sigmoid(logits)
@@ -126,7 +124,7 @@ def recognise(file: Foreign) -> Match | None:
     queries, columns = shapes[logits]
     if columns < 1:
         return None
-    if file.labels in (columns, columns - 1):
+    if file.labels and file.labels in (columns, columns - 1):
         nothing = file.labels == columns - 1
     else:
         # 91 classes of COCO and "no object"; or the hundred queries of the first DETR.

@@ -57,14 +57,13 @@ class _Family:
     keep: int
     presence_logit: bool
     classes: int = 1
-    extra: int = 0  # outputs of one value beside the presence
     mean: tuple[float, ...] = (0.0,) * 3
     std: tuple[float, ...] = (255.0,) * 3
 
 
 # By how many numbers the points have.
 _FAMILIES = {
-    63: _Family("21 points of a hand", 3, 0, False, classes=2, extra=1),
+    63: _Family("21 points of a hand", 3, 0, False, classes=2),
     1404: _Family("468 points of a face", 3, 0, True),
     1434: _Family("478 points of a face and its irises", 3, 0, True),
     # Six more than the 33 lead to the region in the next frame; they are no joints.
@@ -131,21 +130,24 @@ def _one(outputs: Mapping[str, Floats], name: str, otherwise: float) -> float:
 def recognise(file: Foreign) -> Match | None:
     """An output of as many numbers as MediaPipe's nets have, and a presence."""
     sizes = {name: _size(shape) for name, shape in file.outputs.items()}
-    names = in_order(sizes)
-    points = [name for name in names if sizes[name] in _FAMILIES]
-    flags = [name for name in names if sizes[name] == 1]
+    names, told = in_order(sizes)
+    points = [n for n in names if sizes[n] in _FAMILIES and "world" not in n.lower()]
+    flags = [n for n in names if sizes[n] == 1]
     if not points or not flags:
         return None
     # A hand has its points twice, in net pixels and then in metres.
     family = _FAMILIES[sizes[points[0]]]
+    # Stable: the side comes last, wherever a name says that it is one.
+    flags.sort(key=lambda n: "left" in n.lower() or "handed" in n.lower())
     named = {"points": points[0], "presence": flags[0]}
     classes = 1
-    if family.extra and len(flags) > 1:
+    if family.classes > 1 and len(flags) > 1:
         named["handedness"], classes = flags[1], family.classes
     return Match(
         outputs=named,
         classes=classes,
         why=f"output {file.outputs[points[0]]}: {family.what} on a crop",
+        sure=told or len(points) == 1,
         params={
             "values": family.values,
             "keep": family.keep,
@@ -160,5 +162,7 @@ def recognise(file: Foreign) -> Match | None:
 
 def _size(shape: tuple[int, ...]) -> int:
     """How many numbers, where all lie on the last axis; otherwise 0."""
-    inner = [n for n in shape if n not in (1, -1)]
+    if min(shape[1:], default=1) < 1:
+        return 0
+    inner = [n for n in shape[1:] if n != 1]
     return inner[0] if len(inner) == 1 else int(not inner)

@@ -80,6 +80,8 @@ def build(
         ids = np.rint(np.where(good, classes, 0)).astype(np.int64) - p.offset
         hits = np.flatnonzero(good & (ids >= 0))
         hits, ids, best = strongest(hits, ids[hits], scores[hits].clip(0, 1), p.max_det)
+        if not len(best):
+            return Detections.empty(labels)
         boxes = scaled(corners[hits][:, [1, 0, 3, 2]], size)
         return finish((boxes, best, ids), Kept(p.max_det), labels, geometry)
 
