@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edgenn.errors import BundleError, ModelError
 from edgenn.ops.crop import RegionRule
-from edgenn.ops.preprocess import Layout, Letterbox, Normalize, Resize, Step
+from edgenn.ops.preprocess import Crop, Layout, Letterbox, Normalize, Resize, Step
 
 SCHEMA_VERSION = 1
 # Above this a manifest could ask for more memory than a device has.
@@ -24,7 +24,7 @@ MAX_STATE = 1 << 24
 Task = Literal["detect", "classify", "sequence"]
 EngineName = Literal["onnx", "litert"]
 Precision = Literal["fp32", "fp16", "int8"]
-AnyStep = Annotated[Letterbox | Resize | Normalize, Field(discriminator="op")]
+AnyStep = Annotated[Letterbox | Resize | Crop | Normalize, Field(discriminator="op")]
 
 
 class Strict(BaseModel):
@@ -54,7 +54,7 @@ class ImageInput(Strict):
     @model_validator(mode="after")
     def _size_is_that_of_its_step(self) -> ImageInput:
         first = self.steps[0] if self.steps else None
-        if isinstance(first, Letterbox | Resize) and first.size != self.size:
+        if isinstance(first, Letterbox | Resize | Crop) and first.size != self.size:
             raise ValueError(f"the input is {self.size} but its first step makes {first.size}")
         return self
 
@@ -123,6 +123,26 @@ class State(Strict):
     def _is_small(self) -> State:
         if prod(self.shape) > MAX_STATE:
             raise ValueError(f"state {self.input} of shape {self.shape} is too large to be real")
+        return self
+
+
+class Constant(Strict):
+    """An input that is the same at every step, as some foreign files want it.
+
+    Attributes:
+        input: Tensor name of the input in this manifest.
+        shape: Its shape.
+        values: Its numbers, in order.
+    """
+
+    input: str
+    shape: tuple[Annotated[int, Field(gt=0)], ...]
+    values: tuple[float, ...] = Field(max_length=1024)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Constant:
+        if prod(self.shape) != len(self.values):
+            raise ValueError(f"{self.input} has {len(self.values)} numbers for {self.shape}")
         return self
 
 
@@ -254,6 +274,7 @@ class Manifest(Strict):
         outputs: Names of the net's outputs, in order.
         decode: How outputs become a prediction.
         state: Tensors carried from step to step by streaming nets.
+        constants: Inputs that are the same at every step.
         temporal: Defaults of temporal stages, by stage name.
         chain: Nets that go on from what this one, a detector, finds.
         variants: The model files.
@@ -269,6 +290,7 @@ class Manifest(Strict):
     outputs: tuple[str, ...] = Field(min_length=1)
     decode: Decode
     state: tuple[State, ...] = ()
+    constants: tuple[Constant, ...] = ()
     temporal: dict[str, dict[str, Any]] = {}
     chain: Chain | None = None
     variants: tuple[Variant, ...] = ()
@@ -279,6 +301,7 @@ class Manifest(Strict):
     def _tensors_are_named(self) -> Manifest:
         wanted = {self.input.name, *self.outputs}
         wanted |= {name for state in self.state for name in (state.input, state.output)}
+        wanted |= {constant.input for constant in self.constants}
         for variant in self.variants:
             missing = wanted - set(variant.tensors)
             if missing:

@@ -99,6 +99,9 @@ class Model:
             names[state.input]: np.full(state.shape, state.initial, np.float32)
             for state in self.manifest.state
         }
+        for constant in self.manifest.constants:
+            values = np.array(constant.values, np.float32).reshape(constant.shape)
+            self._memory[names[constant.input]] = values
 
     def follow(self, values: Floats | Image) -> Iterator[tuple[int, Prediction]]:
         """Look at a recording from its beginning.
@@ -370,6 +373,7 @@ def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant)
     outputs = [*manifest.outputs, *(state.output for state in manifest.state)]
     missing = [n for n in outputs if variant.tensors[n] not in engine.outputs]
     states = {variant.tensors[state.input]: state.shape for state in manifest.state}
+    states |= {variant.tensors[c.input]: c.shape for c in manifest.constants}
     if {name, *states} != engine.inputs.keys() or missing:
         raise ModelError(
             f"{variant.file}: the file's tensors {sorted(engine.inputs)} -> "
@@ -383,11 +387,16 @@ def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant)
     else:
         wanted = (1, *spec.size, 3)
     for state, shape in states.items():
-        if engine.inputs[state] != shape:
+        if not _fits(engine.inputs[state], shape):
             raise ModelError(
                 f"{variant.file}: the state {state} is {engine.inputs[state]} in the file but "
                 f"{shape} in its manifest"
             )
     got = engine.inputs[name]
-    if len(got) != len(wanted) or any(g not in (-1, w) for g, w in zip(got, wanted, strict=True)):
+    if not _fits(got, wanted):
         raise ModelError(f"{variant.file}: the file takes {got} but its manifest says {wanted}")
+
+
+def _fits(got: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a file's shape, -1 where it is free, takes an array of the wanted one."""
+    return len(got) == len(wanted) and all(g in (-1, w) for g, w in zip(got, wanted, strict=True))

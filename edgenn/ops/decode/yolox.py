@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from edgenn.errors import ModelError
-from edgenn.ops.decode import Decoder
+from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._params import parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -86,3 +86,27 @@ def build(
         return finish((boxes, best, class_ids), p, labels, geometry)
 
     return decode
+
+
+def recognise(file: Foreign) -> Match | None:
+    """One output (1, N, 5 + C) with as many rows as three grids have cells."""
+    strides = (8, 16, 32)
+    cells = sum((file.size[0] // s) * (file.size[1] // s) for s in strides)
+    shapes = {name: s for name, s in file.outputs.items() if len(s) == 3 and s[1] == cells}
+    if len(shapes) != 1 or file.metadata.get("task") or any(side % 32 for side in file.size):
+        return None
+    (name, shape), *_ = shapes.items()
+    classes = shape[2] - 5
+    if classes < 1:
+        return None
+    return Match(
+        outputs={"rows": name},
+        classes=classes,
+        why=f"output {shape}: 5 + {classes} numbers for each of {cells} cells",
+        # With the classes of COCO it is no YOLOv8, which has 84 columns.
+        sure=shape[2] == 85 or file.labels == classes,
+        fit="letterbox-start",
+        color="bgr",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgenn.errors import ModelError
+from edgenn.runtime.engines import Tensor
 from edgenn.runtime.engines._fair import FairLock
 from edgenn.types import Floats
 
@@ -30,12 +31,17 @@ except ModuleNotFoundError as _missing:
 SUFFIX = ".tflite"
 MANIFEST_FILE = "edgenn.manifest.json"
 _MAX_MANIFEST = 4 << 20
+_MAX_ATTACHED, _MOST_ATTACHED = 1 << 20, 16
 
 
 class LiteRtEngine:
     """An interpreter with allocated tensors."""
 
-    def __init__(self, interpreter: Any) -> None:  # noqa: ANN401  two packages, no shared type
+    def __init__(
+        self,
+        interpreter: Any,  # noqa: ANN401  two packages, no shared type
+        metadata: Mapping[str, str],
+    ) -> None:
         self._interpreter = interpreter
         self._turn = FairLock()  # an interpreter has one set of tensors
         self._ins: dict[str, dict[str, Any]] = {
@@ -45,9 +51,17 @@ class LiteRtEngine:
             d["name"]: d for d in interpreter.get_output_details()
         }
         self.inputs: Mapping[str, tuple[int, ...]] = {
-            name: tuple(int(n) for n in d["shape"]) for name, d in self._ins.items()
+            name: tuple(int(n) for n in _signature(d)) for name, d in self._ins.items()
         }
         self.outputs: tuple[str, ...] = tuple(self._outs)
+        self.kinds: Mapping[str, Tensor] = {
+            name: Tensor(
+                np.dtype(d["dtype"]).name, float(d["quantization"][0]), int(d["quantization"][1])
+            )
+            for name, d in self._ins.items()
+        }
+        self.metadata: Mapping[str, str] = metadata
+        self._is_free = any(-1 in shape for shape in self.inputs.values())
 
     def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:
         """See `edgenn.runtime.engines.Engine.run`."""
@@ -55,6 +69,8 @@ class LiteRtEngine:
             raise ModelError(f"the model takes {sorted(self._ins)}, not {sorted(feeds)}")
         with self._turn:
             try:
+                if self._is_free:
+                    self._fit(feeds)
                 for name, value in feeds.items():
                     details = self._ins[name]
                     self._interpreter.set_tensor(details["index"], quantize(value, details))
@@ -65,6 +81,24 @@ class LiteRtEngine:
                 name: dequantize(self._interpreter.get_tensor(d["index"]), d)
                 for name, d in self._outs.items()
             }
+
+    def _fit(self, feeds: Mapping[str, Floats]) -> None:
+        """Give free inputs the shapes of what they get."""
+        changed = False
+        for name, value in feeds.items():
+            details = self._ins[name]
+            if tuple(details["shape"]) != value.shape and -1 in self.inputs[name]:
+                self._interpreter.resize_tensor_input(details["index"], value.shape, strict=True)
+                changed = True
+        if changed:
+            self._interpreter.allocate_tensors()
+            self._ins = {d["name"]: d for d in self._interpreter.get_input_details()}
+
+
+def _signature(details: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of a tensor, -1 where it is free."""
+    free = details.get("shape_signature")
+    return tuple(details["shape"]) if free is None or not len(free) else tuple(free)
 
 
 def open_model(data: bytes, threads: int) -> LiteRtEngine:
@@ -82,7 +116,25 @@ def open_model(data: bytes, threads: int) -> LiteRtEngine:
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"LiteRT cannot load the model: {error}") from error
-    return LiteRtEngine(interpreter)
+    return LiteRtEngine(interpreter, read_attached(data))
+
+
+def read_attached(data: bytes) -> dict[str, str]:
+    """Texts in the zip appended to the file, by their names: labels, or metadata as JSON.
+
+    Those that are too large, no text or damaged are left out: they are only hints.
+    """
+    found: dict[str, str] = {}
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return found
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for info in archive.infolist()[:_MOST_ATTACHED]:
+                if info.filename != MANIFEST_FILE and info.file_size <= _MAX_ATTACHED:
+                    found[info.filename] = archive.read(info).decode()
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError):
+        return found
+    return found
 
 
 def read_manifest(data: bytes) -> str | None:
@@ -118,14 +170,25 @@ def signature(data: bytes) -> dict[str, str]:
 def quantize(value: Floats, details: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     """To the tensor's integers, where it has any: ``round(x / scale + zero_point)``, saturated."""
     kind = np.dtype(details["dtype"])
-    if kind.kind == "f":
+    if kind.kind in "fb":
         return value.astype(kind, copy=False)
     scale, zero = details["quantization"]
     if not scale:
-        return value.astype(kind)
+        scale, zero = _per_channel(details, 1.0)
     limits = np.iinfo(kind)
     codes = np.rint(value / scale + zero).clip(limits.min, limits.max)
     return np.asarray(codes, kind)
+
+
+def _per_channel(details: Mapping[str, Any], plain: float) -> tuple[Any, Any]:
+    """Scales and zeros of a tensor with one per channel, in its shape; else ``plain`` and 0."""
+    given = details["quantization_parameters"]
+    scales, zeros = np.asarray(given["scales"]), np.asarray(given["zero_points"])
+    if not len(scales):
+        return plain, 0
+    shape = [1] * len(details["shape"])
+    shape[int(given["quantized_dimension"])] = -1
+    return scales.reshape(shape), zeros.reshape(shape)
 
 
 def dequantize(value: np.ndarray[Any, Any], details: Mapping[str, Any]) -> Floats:
@@ -134,5 +197,7 @@ def dequantize(value: np.ndarray[Any, Any], details: Mapping[str, Any]) -> Float
         return value.astype(np.float32, copy=False)
     scale, zero = details["quantization"]
     if not scale:
-        return value.astype(np.float32)
+        if not len(details["quantization_parameters"]["scales"]):
+            return value.astype(np.float32)
+        scale, zero = _per_channel(details, 1.0)
     return (value.astype(np.float32) - np.float32(zero)) * np.float32(scale)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 
 from edgenn.errors import ModelError
+from edgenn.runtime.engines import Tensor
 from edgenn.types import Floats
 
 SUFFIX = ".onnx"
 MANIFEST_KEY = "edgenn.manifest"
+_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_DTYPES = ("float32", "float16", "float64", "bool", *_INTEGERS)
 
 
 class OnnxEngine:
@@ -24,13 +30,31 @@ class OnnxEngine:
             for i in session.get_inputs()
         }
         self.outputs: tuple[str, ...] = tuple(o.name for o in session.get_outputs())
+        self.kinds: Mapping[str, Tensor] = {
+            i.name: Tensor(_dtype(i.name, i.type)) for i in session.get_inputs()
+        }
+        found = session.get_modelmeta()
+        self.metadata: Mapping[str, str] = {
+            "producer": found.producer_name,
+            "description": found.description,
+            **found.custom_metadata_map,
+        }
+        # What edgenn exports takes float32 and needs no second look.
+        self._casts = {n: k.dtype for n, k in self.kinds.items() if k.dtype != "float32"}
+        self._is_plain = all(o.type == "tensor(float)" for o in session.get_outputs())
 
     def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:
         """See `edgenn.runtime.engines.Engine.run`."""
+        given: dict[str, np.ndarray[Any, Any]] = dict(feeds)
+        for name, kind in self._casts.items():
+            if name in given:
+                given[name] = _cast(given[name], kind)
         try:
-            values = self._session.run(None, dict(feeds))
+            values = self._session.run(None, given)
         except Exception as error:
             raise ModelError(f"onnxruntime could not run the model: {_reason(error)}") from error
+        if not self._is_plain:
+            values = [_floats(n, v) for n, v in zip(self.outputs, values, strict=True)]
         return dict(zip(self.outputs, values, strict=True))
 
 
@@ -55,6 +79,55 @@ def read_manifest(data: bytes) -> str | None:
     """
     found: str | None = _session(data, 1).get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
     return found
+
+
+def merge(path: Path, out: Path) -> None:
+    """Write a model whose weights lie in files beside it as one file.
+
+    ONNX Runtime reads such files from the folder of the model only.
+
+    Args:
+        path: The .onnx file.
+        out: Where the whole one is written.
+
+    Raises:
+        ModelError: Not a model that onnxruntime can load.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.optimized_model_filepath = str(out)
+    try:
+        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(f"onnxruntime cannot load {path}: {_reason(error)}") from error
+
+
+def _dtype(name: str, kind: str) -> str:
+    """The numpy type of "tensor(float16)".
+
+    Raises:
+        ModelError: It is none of numbers.
+    """
+    inner = kind.removeprefix("tensor(").removesuffix(")")
+    inner = {"float": "float32", "double": "float64"}.get(inner, inner)
+    if inner not in _DTYPES:
+        raise ModelError(f"the input {name} is a {kind}, which is not known")
+    return inner
+
+
+def _cast(value: Floats, kind: str) -> np.ndarray[Any, Any]:
+    """To the type of an input; integers are rounded and kept within their range."""
+    if kind.startswith(("int", "uint")):
+        limits = np.iinfo(kind)
+        return np.rint(value).clip(limits.min, limits.max).astype(kind)
+    return value.astype(kind)
+
+
+def _floats(name: str, value: object) -> Floats:
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        raise ModelError(f"the output {name} is no tensor of numbers")
+    return value.astype(np.float32, copy=False)
 
 
 def _session(data: bytes, threads: int) -> ort.InferenceSession:

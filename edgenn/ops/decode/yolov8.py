@@ -1,0 +1,168 @@
+"""YOLOv8, v9, 11 and 12 as ultralytics exports them (https://docs.ultralytics.com/modes/export).
+
+One tensor ``rows`` (1, 4 + C + E, N), or (1, N, 4 + C + E): centre x and y, width and height of
+the box in net pixels, or on 0..1 in TFLite files; a score 0..1 per class; then nothing more, or
+K key points of 2 or 3 numbers each (pose), or 32 coefficients of a mask, which are left out. N runs
+over the grids of stride 8, 16 and 32.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from edgenn.errors import ModelError
+from edgenn.ops.decode import Decoder, Foreign, Match
+from edgenn.ops.decode._foreign import Candidates, Count, Share, from_middle, sound, tensor
+from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.preprocess import Geometry
+from edgenn.types import Detections, Floats
+
+# Coefficients per mask of all sizes.
+MASKS = 32
+# No box of a file that gives 0..1 has a coordinate above this.
+_UNIT = 2.0
+_MAX_METADATA = 200
+
+
+@dataclass(frozen=True)
+class Params:
+    """What the manifest may set.
+
+    Attributes:
+        conf: Boxes below this score are dropped, 0..1.
+        iou: Overlap above which NMS drops the weaker box, 0..1.
+        max_det: At most so many boxes per frame.
+        candidates: At most so many boxes go into NMS, the best ones.
+        normalized: Boxes are on 0..1; None finds out with the first that count.
+        keypoints: Number of key points, and numbers of each, 2 or 3; 0 of them: none.
+        rest: Numbers after the classes that mean nothing here.
+    """
+
+    conf: Share = 0.25
+    iou: Share = 0.6
+    max_det: Count = 300
+    candidates: Candidates = 300
+    normalized: bool | None = None
+    keypoints: tuple[Annotated[int, Field(ge=0, le=1000)], Annotated[int, Field(ge=2, le=3)]] = (
+        0,
+        3,
+    )
+    rest: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+
+def build(
+    params: Mapping[str, Any], labels: tuple[str, ...], size: tuple[int, int] | None
+) -> Decoder:
+    """Make the decoder for one input size."""
+    p = parse(Params, params)
+    if size is None:
+        raise ModelError("the yolov8 layout decodes pictures, but the model takes windows")
+    sides = np.array([size[1], size[0]], np.float32)
+    count, each = p.keypoints
+    classes = len(labels)
+    columns = 4 + classes + count * each + p.rest
+    is_unit = p.normalized
+
+    def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
+        nonlocal is_unit
+        values = _columns(tensor(outputs, "rows", "yolov8"), columns)
+        block = values[4 : 4 + classes]
+        # Comparing costs a third of looking for the best class of each cell.
+        class_ids, cells = np.nonzero(block >= p.conf)
+        best = block[class_ids, cells]
+        cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
+        boxes, points = values[:4, cells].T, values[4 + classes :, cells].T[:, : count * each]
+        good = sound(boxes, points) & np.isfinite(best)
+        if not good.all():
+            boxes, points = boxes[good], points[good]
+            best, class_ids = best[good], class_ids[good]
+        if not len(best):
+            return Detections.empty(labels)
+        if is_unit is None:
+            is_unit = bool(boxes.max() <= _UNIT)
+        unit = sides if is_unit else np.ones(2, np.float32)
+        corners = from_middle(boxes * np.tile(unit, 2))
+        keypoints = _keypoints(points.reshape(-1, count, each), unit) if count else None
+        found = corners, best.clip(max=1), class_ids
+        return finish(found, p, labels, geometry, keypoints)
+
+    return decode
+
+
+def _columns(values: Floats, columns: int) -> Floats:
+    """The tensor as (columns, N), a view.
+
+    Raises:
+        ModelError: It has another shape.
+    """
+    if values.ndim == 3 and values.shape[0] == 1 and values.size:
+        if values.shape[1] == columns:
+            return np.asarray(values[0])
+        if values.shape[2] == columns:
+            return np.asarray(values[0].T)
+    raise ModelError(
+        f"the model gives {values.shape}; the yolov8 layout needs (1, {columns}, N) or "
+        f"(1, N, {columns})"
+    )
+
+
+def _keypoints(points: Floats, unit: Floats) -> Floats:
+    """(N, K, 3): x and y in net pixels, and a score, which is 1 where the file gives none."""
+    places = points[..., :2] * unit
+    given = points.shape[2] == 3
+    scores = points[..., 2:].clip(0, 1) if given else np.ones_like(points[..., :1])
+    return np.asarray(np.concatenate([places, scores], 2), np.float32)
+
+
+def recognise(file: Foreign) -> Match | None:
+    """One output of 4 + C by the cells of three grids, either way round."""
+    shapes = {name: s for name, s in file.outputs.items() if len(s) == 3 and s[0] in (1, -1)}
+    cells = sum((file.size[0] // stride) * (file.size[1] // stride) for stride in (8, 16, 32))
+    fitting = {
+        name: (shape[1] if shape[2] == cells else shape[2])
+        for name, shape in shapes.items()
+        if cells in shape[1:]
+    }
+    task = file.metadata.get("task", "")
+    if len(fitting) != 1 or task in ("obb", "classify"):
+        return None
+    (name, columns), *_ = fitting.items()
+    count, each = _kpt_shape(file) if task == "pose" else (0, 3)
+    has_masks = task == "segment" or any(
+        len(shape) == 4 and MASKS in shape[1:] for shape in file.outputs.values()
+    )
+    rest = MASKS if has_masks else 0
+    classes = columns - 4 - count * each - rest
+    if classes < 1:
+        return None
+    # With objectness in the fifth column it may as well be a YOLOX, whose grid is the same.
+    sure = bool(task) or columns == 84 or file.labels == classes
+    extra = f", {count} key points" if count else ", masks are left out" if has_masks else ""
+    return Match(
+        outputs={"rows": name},
+        classes=classes,
+        why=f"output {file.outputs[name]}: 4 + {classes} classes in {cells} cells{extra}",
+        sure=sure,
+        params={"keypoints": (count, each), "rest": rest} if count or rest else {},
+        mean=(0.0, 0.0, 0.0),
+        std=(255.0, 255.0, 255.0),
+    )
+
+
+def _kpt_shape(file: Foreign) -> tuple[int, int]:
+    """Key points and numbers of each, from the metadata; (0, 3) where it does not say."""
+    text = file.metadata.get("kpt_shape", "")
+    try:
+        count, each = ast.literal_eval(text[:_MAX_METADATA])
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return 0, 3
+    if isinstance(count, int) and 0 < count <= 1000 and each in (2, 3):
+        return count, each
+    return 0, 3
