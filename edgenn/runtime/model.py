@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from edgenn.ops.window import step_ends
 from edgenn.runtime import engines
 from edgenn.types import Floats, Frame, Image, Prediction, Window
 
+_log = logging.getLogger(__name__)
 # Modules any one of which makes an engine usable, in order of preference.
 _PACKAGES: dict[EngineName, tuple[str, ...]] = {
     "litert": ("ai_edge_litert", "tflite_runtime"),
@@ -256,7 +258,7 @@ def find(
     """
     path = resolve(path)
     if path.suffix in (".onnx", ".tflite") and path.is_file():
-        manifest, variant, data = read_bare(path)
+        manifest, variant, data = _read_foreign(path) if is_foreign(path) else read_bare(path)
         if engine not in ("auto", variant.engine):
             raise UsageError(f"{path} runs on the {variant.engine} engine, not on {engine}")
         if precision not in (None, variant.precision):
@@ -297,6 +299,33 @@ def installed() -> list[EngineName]:
         for name, packages in _PACKAGES.items()
         if any(p in sys.modules or importlib.util.find_spec(p) for p in packages)
     ]
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a path is that of a model file without a manifest.
+
+    Raises:
+        ModelError: It is damaged.
+    """
+    if path.suffix not in (".onnx", ".tflite") or not path.is_file():
+        return False
+    data = path.read_bytes()
+    refuse_impostor(data[:512], str(path))
+    name = "onnx" if path.suffix == ".onnx" else "litert"
+    try:
+        return plugins.load(engines, name).read_manifest(data) is None
+    except ModelError:
+        # Weights in a file beside it, or damaged: who reads it next says which.
+        return name == "onnx"
+
+
+def _read_foreign(path: Path) -> tuple[Manifest, Variant, bytes]:
+    from edgenn.runtime.foreign import describe  # it looks into files with this module
+
+    found = describe(path)
+    for line in found.said:
+        _log.info("%s: %s", path.name, line)
+    return found.manifest, found.manifest.variants[0], found.data
 
 
 def read_bare(path: Path) -> tuple[Manifest, Variant, bytes]:
