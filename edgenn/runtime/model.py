@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from edgenn.ops.preprocess import Geometry, ImagePreprocessor, WindowPreprocesso
 from edgenn.ops.window import step_ends
 from edgenn.runtime import engines
 from edgenn.types import Floats, Frame, Image, Prediction, Window
+
+if TYPE_CHECKING:
+    from edgenn.runtime.foreign import Described
 
 _log = logging.getLogger(__name__)
 # Modules any one of which makes an engine usable, in order of preference.
@@ -51,13 +54,14 @@ class Model:
         threads: int = 0,
         conf: float | None = None,
         iou: float | None = None,
+        engine: engines.Engine | None = None,
     ) -> None:
         self.manifest = manifest
         self.variant = variant
         self.latency_ms: dict[str, float] = {}
         plugin = plugins.load(engines, variant.engine)
         try:
-            self.engine: engines.Engine = plugin.open_model(data, threads)
+            self.engine: engines.Engine = engine or plugin.open_model(data, threads)
         except ModelError as error:
             raise ModelError(f"{variant.file}: {error}") from error
         _check_tensors(self.engine, manifest, variant)
@@ -234,6 +238,8 @@ def load(
         MissingExtraError: No installed engine can run it.
     """
     found = resolve(path)
+    if is_foreign(found):
+        return _load_foreign(found, engine, precision, threads).model(conf=conf, iou=iou)
     if found.suffix not in (".onnx", ".tflite") or found.is_dir():
         bundle = open_bundle(found)
         if bundle.manifest.chain is not None:
@@ -258,11 +264,8 @@ def find(
     """
     path = resolve(path)
     if path.suffix in (".onnx", ".tflite") and path.is_file():
-        manifest, variant, data = _read_foreign(path) if is_foreign(path) else read_bare(path)
-        if engine not in ("auto", variant.engine):
-            raise UsageError(f"{path} runs on the {variant.engine} engine, not on {engine}")
-        if precision not in (None, variant.precision):
-            raise UsageError(f"{path} is {variant.precision}, not {precision}")
+        manifest, variant, data = read_bare(path)
+        _refuse_other(path, variant, engine, precision)
         return manifest, variant, data
     bundle = open_bundle(path)
     chosen = choose(bundle, engine, precision)
@@ -319,13 +322,27 @@ def is_foreign(path: Path) -> bool:
         return name == "onnx"
 
 
-def _read_foreign(path: Path) -> tuple[Manifest, Variant, bytes]:
-    from edgenn.runtime.foreign import describe  # it looks into files with this module
+def _load_foreign(
+    path: Path, engine: EngineName | Literal["auto"], precision: Precision | None, threads: int
+) -> Described:
+    """A foreign file, understood; what was inferred goes to the log."""
+    from edgenn.runtime.foreign import describe  # it makes models
 
-    found = describe(path)
+    found = describe(path, threads=threads)
+    _refuse_other(path, found.manifest.variants[0], engine, precision)
     for line in found.said:
         _log.info("%s: %s", path.name, line)
-    return found.manifest, found.manifest.variants[0], found.data
+    return found
+
+
+def _refuse_other(
+    path: Path, variant: Variant, engine: EngineName | Literal["auto"], precision: Precision | None
+) -> None:
+    """Make sure that a single file is what was asked for."""
+    if engine not in ("auto", variant.engine):
+        raise UsageError(f"{path} runs on the {variant.engine} engine, not on {engine}")
+    if precision not in (None, variant.precision):
+        raise UsageError(f"{path} is {variant.precision}, not {precision}")
 
 
 def read_bare(path: Path) -> tuple[Manifest, Variant, bytes]:

@@ -77,6 +77,9 @@ def read_manifest(data: bytes) -> str | None:
     Raises:
         ModelError: Not a model that onnxruntime can load.
     """
+    # A key is in a file as it is written, and a session takes its time to open.
+    if MANIFEST_KEY.encode() not in data:
+        return None
     found: str | None = _session(data, 1).get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
     return found
 

@@ -45,26 +45,34 @@ class Described:
         manifest: What it is, with its one variant.
         data: The file, weights included.
         said: What was inferred and why, a line each.
+        engine: The engine that it was tried on.
     """
 
     manifest: Manifest
     data: bytes
     said: tuple[str, ...]
+    engine: engines.Engine
+
+    def model(self, *, conf: float | None = None, iou: float | None = None) -> Model:
+        """The model, on that engine; thresholds as for `edgenn.load`."""
+        variant = self.manifest.variants[0]
+        return Model(self.manifest, variant, self.data, conf=conf, iou=iou, engine=self.engine)
 
 
-def describe(path: str | Path, wishes: Wishes | None = None) -> Described:
+def describe(path: str | Path, wishes: Wishes | None = None, *, threads: int = 1) -> Described:
     """Find out what a foreign file is.
 
     Args:
         path: A .onnx or .tflite file.
         wishes: What the user says of it.
+        threads: Worker threads of its engine; 0 lets it choose.
 
     Raises:
         ModelError: Missing, damaged, unsafe, or of no known layout.
         UsageError: Something is ambiguous; the message names the flag that settles it.
     """
     wishes = wishes or Wishes()
-    file = open_file(Path(path), wishes.size)
+    file = open_file(Path(path), wishes.size, threads)
     metadata = unpack(file.opened.metadata)
     labels, where = (wishes.labels, "--labels") if wishes.labels else told(metadata)
     foreign = Foreign(
@@ -113,7 +121,7 @@ def describe(path: str | Path, wishes: Wishes | None = None) -> Described:
             data=f"imported from {file.path.name}",
         ),
     )
-    return Described(manifest, file.data, tuple(said))
+    return Described(manifest, file.data, tuple(said), file.opened)
 
 
 def load_any(path: str | Path, labels: tuple[str, ...] = (), *, conf: float | None = None) -> Model:
@@ -130,8 +138,7 @@ def load_any(path: str | Path, labels: tuple[str, ...] = (), *, conf: float | No
     """
     if not is_foreign(Path(path)):
         return Model(*find(path), conf=conf)
-    found = describe(path, Wishes(labels=labels))
-    return Model(found.manifest, found.manifest.variants[0], found.data, conf=conf)
+    return describe(path, Wishes(labels=labels)).model(conf=conf)
 
 
 def _other_labels(

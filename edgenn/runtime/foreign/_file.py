@@ -58,20 +58,20 @@ class File:
     constants: tuple[Constant, ...]
 
 
-def open_file(path: Path, size: tuple[int, int] | None) -> File:
+def open_file(path: Path, size: tuple[int, int] | None, threads: int) -> File:
     """Open a .onnx or .tflite file, and run it once on zeros to see the shapes of its outputs.
 
     Args:
         path: The file.
         size: Height, width for files that leave it open.
+        threads: Worker threads of the engine; 0 lets it choose.
 
     Raises:
         ModelError: Missing, damaged, too large, without an input for pictures, or it fails.
         UsageError: The size is fixed in the file, and another one.
     """
     name: EngineName = "onnx" if path.suffix == ".onnx" else "litert"
-    data = _read(path, name)
-    opened: engines.Engine = plugins.load(engines, name).open_model(data, 1)
+    data, opened = _read(path, name, threads)
     tensors = len(opened.inputs) + len(opened.outputs)
     if tensors > 2 * MAX_TENSORS or len(opened.inputs) > MAX_TENSORS:
         raise ModelError(f"{path} has {tensors} inputs and outputs; it is refused")
@@ -94,7 +94,7 @@ def open_file(path: Path, size: tuple[int, int] | None) -> File:
     return File(path, data, name, opened, picture, layout, sides, why, shapes, states, constants)
 
 
-def _read(path: Path, name: EngineName) -> bytes:
+def _read(path: Path, name: EngineName, threads: int) -> tuple[bytes, engines.Engine]:
     try:
         size = path.stat().st_size
         if size > MAX_FILE:
@@ -106,21 +106,19 @@ def _read(path: Path, name: EngineName) -> bytes:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
     refuse_impostor(data[:512], str(path))
     plugin = plugins.load(engines, name)
-    if name == "litert":
-        if data[4:8] != b"TFL3":
-            raise ModelError(f"{path} is no TFLite model: it does not begin as one")
-        return data
+    if name == "litert" and data[4:8] != b"TFL3":
+        raise ModelError(f"{path} is no TFLite model: it does not begin as one")
     try:
-        plugin.open_model(data, 1)
+        return data, plugin.open_model(data, threads)
     except ModelError as error:
-        if not any(path.parent.glob(f"{path.stem}*data*")):
+        if name == "litert" or not any(path.parent.glob(f"{path.stem}*data*")):
             raise ModelError(f"{path}: {error}") from error
         # Weights lie beside it; ONNX Runtime reads them from the same folder only.
         with tempfile.TemporaryDirectory() as folder:
             whole = Path(folder) / "whole.onnx"
             plugin.merge(path, whole)
-            return whole.read_bytes()
-    return data
+            data = whole.read_bytes()
+    return data, plugin.open_model(data, threads)
 
 
 def _picture(path: Path, inputs: Mapping[str, tuple[int, ...]]) -> tuple[str, Layout]:

@@ -40,7 +40,7 @@ def write(found: Described, out: Path, pictures: Sequence[Image] = ()) -> Manife
         BundleError: The bundle cannot be written.
     """
     variant = found.manifest.variants[0]
-    model = Model(found.manifest, variant, found.data, threads=1)
+    model = found.model()
     samples = [_sample(model, picture) for picture in pictures or made_up()]
     reach = {
         name: max(float(np.abs(s.outputs[name]).max()) for s in samples)
