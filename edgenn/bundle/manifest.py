@@ -30,7 +30,7 @@ AnyStep = Annotated[Letterbox | Resize | Crop | Normalize, Field(discriminator="
 class Strict(BaseModel):
     """A frozen model that refuses keys that it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class ImageInput(Strict):
