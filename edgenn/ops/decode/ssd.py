@@ -11,6 +11,7 @@ With variances v an anchor (x, y, w, h) and its offsets (tx, ty, tw, th) make a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
@@ -35,7 +36,7 @@ from edgenn.ops.decode._foreign import (
     squeezed,
 )
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.decode._select import Ids, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -86,9 +87,9 @@ def build(
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         places = rows(outputs, "boxes", "ssd", (None if anchors is None else len(anchors), 4))
         raw = rows(outputs, "scores", "ssd", (len(places), len(labels) + p.background))
-        scores = _probabilities(raw, p.activation)[:, int(p.background) :]
-        hits, ids = np.nonzero((scores >= p.conf) & sound(places)[:, None])
-        hits, ids, best = strongest(hits, ids, scores[hits, ids], p.candidates)
+        hits, ids, scores = _hits(raw, p)
+        good = sound(places)[hits]
+        hits, ids, best = strongest(hits[good], ids[good], scores[good], p.candidates)
         if not len(best):
             return Detections.empty(labels)
         if anchors is None:
@@ -100,12 +101,30 @@ def build(
     return decode
 
 
-def _probabilities(scores: Floats, activation: str) -> Floats:
-    """Scores in 0..1; NaN where they are not finite."""
-    finite = np.isfinite(scores)
-    if (~finite | ((scores >= -_SLACK) & (scores <= 1 + _SLACK))).all():
-        return np.where(finite, scores, np.nan).clip(0, 1).astype(np.float32)
-    return sigmoid(scores) if activation == "sigmoid" else softmax(scores)
+def _hits(scores: Floats, p: Params) -> tuple[Ids, Ids, Floats]:
+    """Rows, classes and probabilities above the threshold; NaN is not."""
+    first, conf = int(p.background), p.conf
+    probable = _probable(scores)
+    if not probable and p.activation == "softmax":
+        scores = softmax(scores)
+    elif not probable:
+        # The sigmoid never falls, so most of the many cells need no exp.
+        bounded = min(max(p.conf, 1e-9), 1 - 1e-9)
+        conf = math.log(bounded / (1 - bounded))
+    hits, ids = np.nonzero((scores[:, first:] >= conf) & np.isfinite(scores[:, first:]))
+    best = scores[hits, ids + first]
+    if not probable and p.activation == "sigmoid":
+        best = sigmoid(best)
+    return hits, ids, best.clip(0, 1)
+
+
+def _probable(scores: Floats) -> bool:
+    """Whether all that is finite lies in 0..1."""
+    low, high = scores.min(), scores.max()
+    if not np.isfinite([low, high]).all():
+        finite = scores[np.isfinite(scores)]
+        low, high = finite.min(initial=0), finite.max(initial=0)
+    return bool(low >= -_SLACK and high <= 1 + _SLACK)
 
 
 def to_boxes(offsets: Floats, anchors: Floats, p: Params) -> Floats:

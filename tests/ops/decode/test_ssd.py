@@ -202,3 +202,13 @@ def test_other_shapes_are_refused():
 def test_impossible_anchors_are_refused(anchors, reason):
     with pytest.raises(ModelError, match=reason):
         build({"anchors": anchors}, LABELS, (600, 600))
+
+
+@pytest.mark.parametrize(("conf", "number"), [(0.0, 3 * 330), (1.0, 0)])
+def test_thresholds_of_nought_and_one_are_possible(conf, number):
+    outputs = {
+        "boxes": np.zeros((1, 330, 4), np.float32),
+        "scores": np.random.default_rng(0).normal(-3, 2, (1, 330, 4)).astype(np.float32),
+    }
+    found = build({**KEEP_ALL, "conf": conf}, LABELS, (128, 128))(outputs, None)
+    assert len(found) == number
