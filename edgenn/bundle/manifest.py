@@ -235,6 +235,7 @@ class Chain(Strict):
         again: How the landmarks make the crop of the next frame.
         presence: Score of the landmarks below which the object is lost, 0..1.
         most: Objects that are followed at a time.
+        rate: Frames per second that the chain takes; 0 where it follows no point over time.
         look_again: Frames after which the detector looks for more beside those followed.
         trace: The net over time, if any.
         label: What an object is called while no trace says more.
@@ -245,6 +246,7 @@ class Chain(Strict):
     again: RegionRule
     presence: float = Field(default=0.5, ge=0, le=1)
     most: int = Field(default=1, ge=1, le=16)
+    rate: float = Field(default=0.0, ge=0, le=1000)
     look_again: int = Field(default=30, ge=1)
     trace: Trace | None = None
     label: str
@@ -313,6 +315,11 @@ class Manifest(Strict):
         if self.chain is not None and (self.task != "detect" or self.input.kind != "image"):
             raise ValueError("a chain follows a detector, not other models")
         return self
+
+    @property
+    def rate(self) -> float:
+        """Frames or readings a second that it takes; 0 where every picture stands alone."""
+        return self.input.rate if self.chain is None else self.chain.rate
 
     @property
     def members(self) -> tuple[Member, ...]:

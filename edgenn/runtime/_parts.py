@@ -43,7 +43,7 @@ def refuse_for_streams(model: Model, wishes: list[str]) -> None:
         UsageError: Names the first wish.
     """
     spec = model.manifest.input
-    if wishes and (spec.kind != "image" or spec.rate):
+    if wishes and (spec.kind != "image" or model.manifest.rate):
         raise UsageError(
             f"--{wishes[0].replace('_', '-')} is for models of single pictures; "
             f"{model.manifest.name} follows a stream"

@@ -227,7 +227,7 @@ class ChainModel(Model):
     def _outputs(self) -> dict[str, Floats]:
         """All that is followed, as arrays; see `decode`."""
         ones = self._followed
-        rate = getattr(self.manifest.input, "rate", 0.0) or 1.0
+        rate = self._chain.rate or 1.0
         named = [_name(one) for one in ones]
         return {
             "boxes": np.array([one.box for one in ones], np.float32).reshape(-1, 4),

@@ -87,8 +87,8 @@ class Feed:
             self._windower = Windower(spec.length, spec.stride, len(spec.channels))
             self._intake = Intake(spec, health)
         self._filming: Filming | None = None
-        if spec.kind == "image" and spec.rate:
-            self._filming = Filming(spec.rate, health)
+        if spec.kind == "image" and model.manifest.rate:
+            self._filming = Filming(model.manifest.rate, health)
         self._max_fps = max_fps
         self._pace = Pace(max_fps, most=1) if max_fps else None
         self._gate = gate
@@ -260,8 +260,9 @@ def refuse_other_input(model: Model, other: Model) -> None:
     names = f"{other.manifest.name} cannot take the place of {model.manifest.name}"
     if ours.kind != theirs.kind:
         raise UsageError(f"{names}: one takes pictures, the other sensor readings")
-    if ours.rate != theirs.rate:
-        raise UsageError(f"{names}: it takes {theirs.rate:g} a second, not {ours.rate:g}")
+    rate, other_rate = model.manifest.rate, other.manifest.rate
+    if rate != other_rate:
+        raise UsageError(f"{names}: it takes {other_rate:g} a second, not {rate:g}")
     if ours.kind == "window" and theirs.kind == "window" and ours.channels != theirs.channels:
         raise UsageError(
             f"{names}: it takes {', '.join(theirs.channels)}, not {', '.join(ours.channels)}"
