@@ -20,7 +20,7 @@ from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import Candidates, Count, Share, from_middle, sound, tensor
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -74,8 +74,7 @@ def build(
         nonlocal is_unit
         values = _columns(tensor(outputs, "rows", "yolov8"), columns)
         block = values[4 : 4 + classes]
-        # Comparing costs a third of looking for the best class of each cell.
-        class_ids, cells = np.nonzero(block >= p.conf)
+        class_ids, cells = above(block, p.conf)
         best = block[class_ids, cells]
         cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
         boxes, points = values[:4, cells].T, values[4 + classes :, cells].T[:, : count * each]
