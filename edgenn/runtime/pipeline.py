@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Literal, TypeVar
@@ -52,6 +52,7 @@ class Pipeline:
         max_fps: Look at so many frames a second at most, by their times.
         gate: "motion" leaves the net out while nothing moves; what it found last is carried
             on, and looked at again every 10 seconds.
+        stages: Temporal stages and their parameters, after those of the manifest.
         on_beat: Called with `health` where results are taken: after each, and ten times
             a second while none comes. For watchdogs.
 
@@ -73,6 +74,7 @@ class Pipeline:
         max_frames: int | None = None,
         max_fps: float | None = None,
         gate: Literal["motion"] | None = None,
+        stages: Mapping[str, Mapping[str, object]] | None = None,
         on_beat: Callable[[Health], None] | None = None,
     ) -> None:
         self.model = (model if isinstance(model, Model) else load(model)).twin()
@@ -82,7 +84,7 @@ class Pipeline:
         self._stopped = threading.Event()
         self._stages: list[temporal.Stage] = [
             plugins.load(temporal, name).build(params, self.model.labels)
-            for name, params in self.model.manifest.temporal.items()
+            for name, params in {**self.model.manifest.temporal, **(stages or {})}.items()
         ]
         spec = self.model.manifest.input
         if (max_fps or gate) and (spec.kind != "image" or spec.rate):
