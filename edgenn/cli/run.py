@@ -16,6 +16,7 @@ from edgenn.cli._options import engine_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
+from edgenn.cli._stages import StageFlags, stage_options
 from edgenn.runtime import systemd
 from edgenn.runtime.model import Model, load
 from edgenn.runtime.pipeline import Pipeline
@@ -40,6 +41,7 @@ DEFAULT_MODEL = "person"
 @click.option(
     "--gate", type=click.Choice(["motion"]), help="Leave the model out while nothing moves."
 )
+@stage_options
 @output_options
 def command(
     model: str | None,
@@ -52,6 +54,7 @@ def command(
     max_frames: int | None,
     max_fps: float | None,
     gate: Literal["motion"] | None,
+    over_time: StageFlags,
     outputs: OutputFlags,
 ) -> None:
     """Run MODEL, a bundle, a model file or a built-in model (person), until the source ends.
@@ -87,6 +90,7 @@ def command(
                 max_frames=max_frames,
                 max_fps=max_fps,
                 gate=gate,
+                stages=over_time.params,
                 on_beat=notifier.beat,
             )
         )
