@@ -40,19 +40,18 @@ def assign(cost: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.in
         if owner[column] < 0:
             owner[column], taken[row] = row, column
     for row in np.flatnonzero(taken < 0).tolist():
-        _augment(table, u, v, owner, taken, row)
+        _augment(table, (u, v), (owner, taken), row)
     return np.arange(count, dtype=np.int64), taken
 
 
 def _augment(
     table: NDArray[np.float64],
-    u: NDArray[np.float64],
-    v: NDArray[np.float64],
-    owner: NDArray[np.int64],
-    taken: NDArray[np.int64],
+    duals: tuple[NDArray[np.float64], NDArray[np.float64]],
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
     start: int,
 ) -> None:
     """Find the shortest path from a free row to a free column, and turn it round."""
+    (u, v), (owner, taken) = duals, pairs
     width = len(v)
     shortest = np.full(width, np.inf)
     came = np.full(width, -1, np.int64)

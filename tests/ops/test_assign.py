@@ -17,7 +17,7 @@ def test_the_total_is_the_least(shape, levels):
         rows, columns = assign(cost)
         best = linear_sum_assignment(cost)
         assert cost[rows, columns].sum() == pytest.approx(cost[best].sum())
-        assert rows.tolist() == best[0].tolist()
+        assert (np.diff(rows) > 0).all()
         assert len(set(columns.tolist())) == min(shape)
 
 
