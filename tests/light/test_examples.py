@@ -52,7 +52,7 @@ def test_gestures(tiny, recording):
 def test_line(tiny, tmp_path):
     path = tmp_path / "walk.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
-    for x in (16, 32, 48, 64, 80, 80, 64, 48, 16):  # there and back again
+    for x in (*range(16, 84, 4), *range(80, 12, -4)):  # there and back again
         image = np.full((96, 128, 3), 20, np.uint8)
         image[16:32, x : x + 16] = (0, 0, 255)
         writer.write(image)
