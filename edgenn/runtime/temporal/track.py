@@ -84,9 +84,7 @@ class Track(Stage):
         track_of = np.full(len(scores), -1, np.int64)
         sure = np.flatnonzero(self._ids > 0)
         sure, high = self._match(sure, high, prediction, track_of)
-        # What was lost before is not found again by a weak box alone.
-        recent = sure[self._missed[sure] == 0]
-        self._match(recent, low, prediction, track_of)
+        self._match(sure, low, prediction, track_of)
         _, high = self._match(np.flatnonzero(self._ids == 0), high, prediction, track_of)
         seen = np.flatnonzero(track_of >= 0)
         self._correct(track_of[seen], measured[seen], now)
