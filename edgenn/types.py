@@ -189,12 +189,23 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: times in seconds on the source's clock, score 0..1."""
+    """Something that happened: times in seconds on the source's clock, score 0..1.
+
+    Attributes:
+        label: What.
+        start: When it began.
+        end: When it was over.
+        score: Of what it was concluded from.
+        track: Number of the object that did it, from 1; 0 where none is followed.
+        count: Of a line, crossings that way so far; of a zone, objects in it now; else None.
+    """
 
     label: str
     start: float
     end: float
     score: float
+    track: int = 0
+    count: int | None = None
 
 
 Prediction = Detections | Classification

@@ -1,9 +1,6 @@
-"""Count what crosses an upright line, for one object at a time in a calm scene.
+"""Count what crosses an upright line, both ways.
 
-    python line.py street.mp4 my.edgenn 0.5        the line at half of the picture's width
-
-The largest object of each frame is followed: where its middle was on one side and is on
-the other, that counts. A crowd needs a tracker.
+python line.py street.mp4 my.edgenn 0.5        the line at half of the picture's width
 """
 
 from __future__ import annotations
@@ -13,24 +10,18 @@ from collections import Counter
 
 import edgenn
 
+WAYS = {"line:out": "to the right", "line:in": "to the left"}
+
 
 def main(source: str = "0", model: str = "person", line: str = "0.5") -> None:
     counts: Counter[str] = Counter()
-    before: bool | None = None
-    with edgenn.Pipeline(source, model) as pipeline:
+    x = float(line)
+    stages = {"track": {}, "lines": {"lines": {"line": (x, 0, x, 1)}}}
+    with edgenn.Pipeline(source, model, stages=stages) as pipeline:
         for result in pipeline:
-            boxes = result.prediction.boxes
-            if not len(boxes):
-                before = None
-                continue
-            areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-            x1, _, x2, _ = boxes[areas.argmax()]
-            right = bool((x1 + x2) / 2 > float(line) * result.item.image.shape[1])
-            if before is not None and right != before:
-                way = "to the right" if right else "to the left"
-                counts[way] += 1
-                print(f"{result.item.time:8.2f} s  {way}")
-            before = right
+            for event in result.events:
+                counts[WAYS[event.label]] += 1
+                print(f"{event.end:8.2f} s  {WAYS[event.label]}  object {event.track}")
     print(dict(counts))
 
 

@@ -17,8 +17,9 @@ from edgenn.cli._options import engine_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import calm_opencv, hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
+from edgenn.cli._stages import StageFlags, stage_options
 from edgenn.runtime import systemd
-from edgenn.runtime.model import Model, load
+from edgenn.runtime.model import load
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
 
@@ -33,6 +34,7 @@ DEFAULT_MODEL = "person"
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
 @loop_options
+@stage_options
 @output_options
 def command(
     model: str | None,
@@ -43,6 +45,7 @@ def command(
     conf: float | None,
     iou: float | None,
     loop: LoopFlags,
+    over_time: StageFlags,
     outputs: OutputFlags,
 ) -> None:
     """Run MODEL, a bundle, a model file or a built-in model (person), until the source ends.
@@ -64,10 +67,18 @@ def command(
     with contextlib.ExitStack() as stack:
         feed = stack.enter_context(where.open(loaded))
         opened = outputs.open(loaded, model or DEFAULT_MODEL, feed, stack)
-        opened += _on_the_terminal(loaded, alone=not opened, mixed=outputs.out == "-")
+        follows = bool(loaded.manifest.temporal or over_time.params)
+        opened += _on_the_terminal(follows, alone=not opened, mixed=outputs.out == "-")
         notifier = systemd.Notifier()
         pipeline = stack.enter_context(
-            Pipeline(feed, loaded, opened, on_beat=notifier.beat, **arguments)
+            Pipeline(
+                feed,
+                loaded,
+                opened,
+                stages=over_time.params,
+                on_beat=notifier.beat,
+                **arguments,
+            )
         )
         stack.callback(notifier.stopping)
         with stop_on_signals(pipeline.stop):
@@ -79,10 +90,10 @@ def command(
                     _live.echo_summary(pipeline.health.summary(), what)
 
 
-def _on_the_terminal(model: Model, *, alone: bool, mixed: bool) -> list[Sink]:
+def _on_the_terminal(follows: bool, *, alone: bool, mixed: bool) -> list[Sink]:
     """What a person sees: events or changes where there is no other output, and a status."""
     shown: list[Sink] = []
-    lines = alone and not model.manifest.temporal
+    lines = alone and not follows
     if alone:
         shown.append(_live.Lines() if lines else _live.Events())
     # A line that is written over would tear what is printed to the same terminal.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgenn import plugins
@@ -16,12 +17,12 @@ def own(model: Model | str | Path) -> Model:
     return (model if isinstance(model, Model) else load(model)).twin()
 
 
-def build_stages(model: Model) -> list[temporal.Stage]:
-    """The temporal stages that a model's manifest names."""
-    return [
-        plugins.load(temporal, name).build(params, model.labels)
-        for name, params in model.manifest.temporal.items()
-    ]
+def build_stages(model: Model, more: Mapping[str, Mapping[str, object]]) -> list[temporal.Stage]:
+    """The temporal stages that a model's manifest names, and more after them."""
+    wanted: dict[str, Mapping[str, object]] = {**model.manifest.temporal}
+    # The objects of a chain are followed as they are found.
+    wanted |= {n: p for n, p in more.items() if n != "track" or model.manifest.chain is None}
+    return [plugins.load(temporal, n).build(p, model.labels) for n, p in wanted.items()]
 
 
 def smaller(model: Model, fallback: Model | str | Path) -> Model:

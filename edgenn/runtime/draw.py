@@ -7,10 +7,11 @@ import colorsys
 import cv2
 import numpy as np
 
-from edgenn.types import Detections, Image, Prediction
+from edgenn.types import Detections, Floats, Image, Prediction
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 Color = tuple[int, int, int]
+_SURE = 0.3  # score of a key point that is drawn
 
 
 def draw(image: Image, prediction: Prediction) -> Image:
@@ -18,7 +19,8 @@ def draw(image: Image, prediction: Prediction) -> Image:
 
     Args:
         image: (H, W, 3) uint8 BGR; not changed.
-        prediction: Boxes with label and score, or the best label in a corner.
+        prediction: Boxes with label and score, with key points and numbers of tracks where
+            there are any, or the best label in a corner.
 
     Returns:
         (H, W, 3) uint8 BGR.
@@ -34,7 +36,10 @@ def draw(image: Image, prediction: Prediction) -> Image:
         x1, y1, x2, y2 = (round(v) for v in prediction.boxes[i].tolist())
         color = color_of(int(prediction.class_ids[i]))
         cv2.rectangle(canvas, (x1, y1), (x2, y2), color, width, cv2.LINE_AA)
-        _label(canvas, f"{prediction.name(i)} {prediction.scores[i]:.2f}", (x1, y1), color)
+        who = "" if prediction.tracks is None else f"#{prediction.tracks.ids[i]} "
+        _label(canvas, f"{who}{prediction.name(i)} {prediction.scores[i]:.2f}", (x1, y1), color)
+        if prediction.keypoints is not None:
+            _points(canvas, prediction.keypoints[i], color)
     return canvas
 
 
@@ -44,6 +49,13 @@ def color_of(class_id: int) -> Color:
     hue = (0.33 + class_id * 0.618034) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95)
     return round(blue * 255), round(green * 255), round(red * 255)
+
+
+def _points(canvas: Image, points: Floats, color: Color) -> None:
+    radius = max(1, round(_scale(canvas) * 2))
+    for x, y, score in points.tolist():
+        if score >= _SURE:
+            cv2.circle(canvas, (round(x), round(y)), radius, color, cv2.FILLED, cv2.LINE_AA)
 
 
 def _scale(image: Image) -> float:

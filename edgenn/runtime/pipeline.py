@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Literal, TypeVar
@@ -60,6 +60,7 @@ class Pipeline:
             `edgenn.runtime.degrade`.
         fallback: A smaller model with the same labels, as ``model``, for when a lower rate
             is not enough; without a budget it is for heat alone.
+        stages: Temporal stages and their parameters, after those of the manifest.
         on_beat: Called with `health` where results are taken: after each, and ten times
             a second while none comes. For watchdogs.
 
@@ -84,6 +85,7 @@ class Pipeline:
         gate: Literal["motion"] | None = None,
         latency_budget: float | None = None,
         fallback: Model | str | Path | None = None,
+        stages: Mapping[str, Mapping[str, object]] | None = None,
         on_beat: Callable[[Health], None] | None = None,
     ) -> None:
         self.model = _parts.own(model)
@@ -91,7 +93,8 @@ class Pipeline:
         self._max_frames = max_frames
         self._on_beat = on_beat
         self._stopped = threading.Event()
-        self._stages = _parts.build_stages(self.model)
+        self._more_stages = stages or {}
+        self._stages = _parts.build_stages(self.model, self._more_stages)
         smaller = None if fallback is None else _parts.smaller(self.model, fallback)
         self._models = (self.model, smaller)
         self._governor: Governor | None = None
@@ -330,7 +333,7 @@ class Pipeline:
             return ()
         self._found = Detections.empty(model.labels)
         events = self._reset()
-        self._stages = _parts.build_stages(model)
+        self._stages = _parts.build_stages(model, self._more_stages)
         return events
 
     def _obey(self, governor: Governor) -> None:

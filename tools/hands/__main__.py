@@ -5,8 +5,8 @@
 
 The nets for palms and hand landmarks are MediaPipe's (Apache-2.0) and are not part of this project:
 they are taken from its wheel, or from a folder with both .tflite files. The net over the way of the
-fore finger's tip lies beside this file: macro F1 0.981 on other stretches of time than those that it
-was trained on. With --points, a folder with point_history.csv, it is trained anew in a minute.
+fore finger's tip lies beside this file: macro F1 0.981 on paths that it was not trained on. With
+--points, a folder with point_history.csv, it is trained anew in a minute.
 """
 
 from __future__ import annotations

@@ -10,11 +10,16 @@ Form, version 1; `json_schema` gives the same for machines::
      "path": "shots/img_7.jpg",   file of this picture; folders of pictures only
      "detections": [              detectors only, best first
        {"label": "person", "class_id": 0, "score": 0.93,
-        "box": [x1, y1, x2, y2]}],            pixels of the original frame
+        "box": [x1, y1, x2, y2],              pixels of the original frame
+        "keypoints": [[x, y, score]],         models of key points only
+        "track": 7, "age": 1.25,              trackers only: number of the object, seconds since
+        "speed": [12.5, -3.0]}],              it was first seen, pixels a second across and down
      "labels": [                  classifiers and sequence models only, best first, at most 5
        {"label": "squat", "score": 0.87}],
      "events": [                  only where there are any; seconds on the clock of "time"
-       {"label": "squat", "start": 3.1, "end": 9.8, "score": 0.91}],
+       {"label": "squat", "start": 3.1, "end": 9.8, "score": 0.91,
+        "track": 7,                           of lines and zones only: who, and how many
+        "count": 3}],                         crossed that way so far, or are in the zone now
      "readings": {                frames with a sensor beside the camera only: its readings after
        "channels": ["ax"],        the frame before, up to this one; names where they are known,
        "times": [12.28, 12.3],    seconds on the clock of "time",
@@ -185,6 +190,8 @@ def to_dict(result: Result) -> dict[str, Any]:
                 "start": round(event.start, 6),
                 "end": round(event.end, 6),
                 "score": round(event.score, 4),
+                **({"track": event.track} if event.track else {}),
+                **({} if event.count is None else {"count": event.count}),
             }
             for event in result.events
         ]
@@ -199,6 +206,7 @@ def json_schema() -> dict[str, Any]:
     count = {"type": "integer", "minimum": 0}
     values = {"type": "array", "items": {"type": ["number", "null"]}}
     box = {"type": "array", "items": number, "minItems": 4, "maxItems": 4}
+    point = {**box, "minItems": 3, "maxItems": 3}
     stages = ("capture", "preprocess", "inference", "decode", "total")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -217,9 +225,20 @@ def json_schema() -> dict[str, Any]:
                     {"times": values, "values": {"type": "array", "items": values}},
                     {"channels": {"type": "array", "items": text}},
                 ),
-                "detections": _list({"label": text, "class_id": count, "score": score, "box": box}),
+                "detections": _list(
+                    {"label": text, "class_id": count, "score": score, "box": box},
+                    {
+                        "keypoints": {"type": "array", "items": point},
+                        "track": count,
+                        "age": number,
+                        "speed": {**point, "minItems": 2, "maxItems": 2},
+                    },
+                ),
                 "labels": _list({"label": text, "score": score}),
-                "events": _list({"label": text, "start": number, "end": number, "score": score}),
+                "events": _list(
+                    {"label": text, "start": number, "end": number, "score": score},
+                    {"track": count, "count": count},
+                ),
             },
         ),
     }
@@ -248,6 +267,7 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
                     "class_id": int(prediction.class_ids[i]),
                     "score": round(float(prediction.scores[i]), 4),
                     "box": boxes[i].tolist(),
+                    **_more(prediction, i),
                 }
                 for i in range(len(prediction))
             ]
@@ -261,6 +281,21 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
     }
 
 
+def _more(found: Detections, i: int) -> dict[str, Any]:
+    """Key points to 2 decimals, scores to 4; ages to 3, speeds to 1, where there are any."""
+    more: dict[str, Any] = {}
+    if found.keypoints is not None:
+        points = found.keypoints[i].astype(float).tolist()
+        more["keypoints"] = [
+            [round(x, 2) + 0.0, round(y, 2) + 0.0, round(score, 4)] for x, y, score in points
+        ]
+    if found.tracks is not None:
+        speed = found.tracks.speeds[i].astype(float).round(1) + 0.0
+        age = round(float(found.tracks.ages[i]), 3)
+        more |= {"track": int(found.tracks.ids[i]), "age": age, "speed": speed.tolist()}
+    return more
+
+
 def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "type": "object",
@@ -269,8 +304,8 @@ def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) ->
     }
 
 
-def _list(item: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": _object(item)}
+def _list(item: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"type": "array", "items": _object(item, optional)}
 
 
 def _sync(stream: TextIO) -> None:

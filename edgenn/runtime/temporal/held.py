@@ -97,7 +97,7 @@ class Held(Stage):
         if not due or label in self._params.background:
             return None
         held.given = True
-        return Event(label, held.since, now, held.best)
+        return Event(label, held.since, now, held.best, number)
 
 
 def build(params: Mapping[str, Any], labels: tuple[str, ...]) -> Held:

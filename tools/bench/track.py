@@ -1,0 +1,171 @@
+"""The tracker beside ByteTrack of Roboflow's `trackers`, on the same degraded detections.
+
+    python -m venv PEER && PEER/bin/pip install -r tools/bench/track_requirements.txt
+    python tools/bench/track.py street.avi yolox_nano.onnx --peer PEER/bin/python
+
+There is no ground truth: the reference is what a detector finds in every frame, linked offline by
+mutual best overlap of neighbouring frames, with gaps joined and filled in. Both trackers then get
+these boxes with some dropped, weakened, jittered and false ones added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgenn.ops.assign import assign
+from edgenn.ops.boxes import iou
+from edgenn.runtime.foreign import load_any
+from edgenn.runtime.temporal.track import build
+from edgenn.types import Detections, Frame
+
+# Rows: frame, id, x1, y1, x2, y2, score.
+PEER = """
+import sys, time, numpy as np, supervision as sv
+from trackers import ByteTrackTracker
+rows, frames, fps = np.load(sys.argv[1]), int(sys.argv[3]), float(sys.argv[4])
+t = ByteTrackTracker(30, fps, 0.4, 2, 0.2, 0.4)
+out = []
+for n in range(frames):
+    r = rows[rows[:, 0] == n]
+    d = sv.Detections(xyxy=r[:, 2:6], confidence=r[:, 6], class_id=np.zeros(len(r), int))
+    d = t.update(d)
+    out += [[n, i, *b, 1] for i, b in zip(d.tracker_id, d.xyxy) if i >= 0]
+np.save(sys.argv[2], np.array(out))
+"""
+
+
+def reference(video: str, teacher: str, frames: int) -> tuple[np.ndarray, float]:
+    """Tracks linked offline from a detector's boxes, and the frame rate."""
+    model, film = load_any(teacher, conf=0.3), cv2.VideoCapture(video)
+    fps = film.get(cv2.CAP_PROP_FPS)
+    chains: list[dict[int, np.ndarray]] = []
+    before: list[int] = []
+    for n in range(frames):
+        good, image = film.read()
+        if not good:
+            break
+        found = model.predict(image)
+        boxes = found.boxes[found.class_ids == model.labels.index("person")]
+        heads = np.array([chains[c][n - 1] for c in before]).reshape(-1, 4).astype(np.float32)
+        overlap, now = iou(boxes, heads), []
+        for i, box in enumerate(boxes):
+            j = int(overlap[i].argmax()) if len(heads) else -1
+            if j >= 0 and overlap[i, j] > 0.4 and overlap[:, j].argmax() == i:
+                now.append(before[j])
+            else:
+                now.append(len(chains))
+                chains.append({})
+            chains[now[-1]][n] = box
+        before = now
+    rows = []
+    for number, chain in enumerate(_joined(chains), 1):
+        times = np.array(sorted(chain))
+        if len(times) < 10:
+            continue
+        every = np.arange(times[0], times[-1] + 1)
+        sides = [np.interp(every, times, [chain[t][k] for t in times]) for k in range(4)]
+        rows += [[n, number, *box, 1] for n, box in zip(every, np.stack(sides, 1), strict=True)]
+    return np.array(rows), fps
+
+
+def _joined(chains: list[dict[int, np.ndarray]]) -> list[dict[int, np.ndarray]]:
+    """Chains of which one begins where another one ended, within 10 frames."""
+    chains = sorted((c for c in chains if len(c) > 2), key=min)
+    kept: list[dict[int, np.ndarray]] = []
+    for chain in chains:
+        start = min(chain)
+        fits = [
+            (float(iou(c[max(c)][None], chain[start][None])[0, 0]), k)
+            for k, c in enumerate(kept)
+            if 0 < start - max(c) <= 10
+        ]
+        best, k = max(fits, default=(0.0, -1))
+        if best > 0.3:
+            kept[k] |= chain
+        else:
+            kept.append(dict(chain))
+    return kept
+
+
+def degraded(truth: np.ndarray, seed: int) -> np.ndarray:
+    """What a weaker detector might give."""
+    rng = np.random.default_rng(seed)
+    rows = truth[rng.random(len(truth)) > 0.15].copy()
+    sides = np.tile(rows[:, 4:6] - rows[:, 2:4], 2)
+    rows[:, 2:6] += rng.normal(0, 0.04, (len(rows), 4)) * sides
+    weak = rng.random(len(rows)) < 0.2
+    rows[:, 6] = np.where(weak, rng.uniform(0.1, 0.4, len(rows)), rng.uniform(0.4, 1, len(rows)))
+    false = rows[rng.random(len(rows)) < 0.05].copy()
+    false[:, [2, 4]] += rng.uniform(-200, 200, (len(false), 1))
+    return np.concatenate([rows, false])
+
+
+def own(rows: np.ndarray, frames: int, fps: float) -> np.ndarray:
+    """What the stage `track` makes of them."""
+    stage = build({"high": 0.4, "low": 0.1, "match_iou": 0.2, "max_age": 1.0}, ("person",))
+    image, out = np.zeros((1, 1, 3), np.uint8), []
+    for n in range(frames):
+        r = rows[rows[:, 0] == n].astype(np.float32)
+        given = Detections(r[:, 2:6], r[:, 6], np.zeros(len(r), np.int64), ("person",))
+        found, _ = stage.update(Frame(image, n / fps, n), given)
+        ids = found.tracks.ids
+        out += [[n, i, *b, 1] for i, b in zip(ids, found.boxes, strict=True)]
+    return np.array(out)
+
+
+def score(truth: np.ndarray, found: np.ndarray, frames: int) -> tuple[float, float, int]:
+    """MOTA, IDF1 and changes of identity, at half overlap."""
+    last: dict[int, int] = {}
+    common: dict[tuple[int, int], int] = defaultdict(int)
+    hits = switches = 0
+    for n in range(frames):
+        t, f = truth[truth[:, 0] == n], found[found[:, 0] == n]
+        overlap = iou(t[:, 2:6], f[:, 2:6])
+        for i, j in np.argwhere(overlap >= 0.5):
+            common[int(t[i, 1]), int(f[j, 1])] += 1
+            overlap[i, j] += last.get(int(t[i, 1])) == int(f[j, 1])
+        for i, j in zip(*assign(-np.where(overlap >= 0.5, overlap, 0)), strict=True):
+            if overlap[i, j] >= 0.5:
+                hits += 1
+                switches += last.get(int(t[i, 1]), int(f[j, 1])) != int(f[j, 1])
+                last[int(t[i, 1])] = int(f[j, 1])
+    table = np.zeros((int(truth[:, 1].max()) + 1, int(found[:, 1].max()) + 1))
+    for (a, b), times in common.items():
+        table[a, b] = times
+    same = table[assign(-table)].sum()
+    wrong = len(truth) - hits + len(found) - hits + switches
+    return 1 - wrong / len(truth), 2 * same / (len(truth) + len(found)), switches
+
+
+def main() -> None:
+    """Print a line per tracker and seed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("video")
+    parser.add_argument("teacher")
+    parser.add_argument("--peer", required=True)
+    parser.add_argument("--frames", type=int, default=200)
+    args = parser.parse_args()
+    truth, fps = reference(args.video, args.teacher, args.frames)
+    print(f"{args.frames} frames, {len(truth)} boxes, {len(set(truth[:, 1]))} objects")
+    for seed in range(3):
+        rows = degraded(truth, seed)
+        with tempfile.TemporaryDirectory() as folder:
+            given, made = Path(folder) / "given.npy", Path(folder) / "made.npy"
+            np.save(given, rows)
+            command = [args.peer, "-c", PEER, given, made, str(args.frames), str(fps)]
+            subprocess.run(command, check=True)
+            results = {"own": own(rows, args.frames, fps), "peer": np.load(made)}
+        for name, found in results.items():
+            mota, idf1, switches = score(truth, found, args.frames)
+            print(f"seed {seed} {name:5} MOTA {mota:.3f}  IDF1 {idf1:.3f}  switches {switches}")
+
+
+if __name__ == "__main__":
+    main()
