@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import sys
 from pathlib import Path
 
 MARK = "edgenn-probe:"
+# A .tflite file with one graph that has nothing in it: tflite-runtime can be imported beside
+# NumPy 2, and fails when a model is loaded.
+_EMPTY = base64.b64decode(
+    "GAAAAFRGTDMAAA4AFAAQAAwACAAAAAQADgAAAEAAAAAQAAAACAAAAAMAAAAAAAAAAQAAABAAAAAMABQAEAAMAAgABAAM"
+    "AAAAEAAAAAwAAAAIAAAABAAAAAAAAAABAAAACAAAAAQABAAEAAAA"
+)
 
 
 def describe(name: str) -> dict[str, object]:
-    """Import a module and tell what only it knows."""
+    """Import a module, try it, and tell what only it knows."""
     module = importlib.import_module(name)
     said: dict[str, object] = {
         "version": str(getattr(module, "__version__", "")),
         "file": getattr(module, "__file__", None) or "",
     }
+    if hasattr(module, "Interpreter"):
+        module.Interpreter(model_content=_EMPTY).allocate_tensors()
     if name == "cv2":
         lines = module.getBuildInformation().splitlines()
         pairs = (line.split(":", 1) for line in lines if ":" in line)

@@ -133,7 +133,7 @@ def cpu(root: Path) -> Cpu:
     parts = re.findall(r"^CPU part\s*: (\S+)$", text, re.MULTILINE)
     arms = [_CORES.get(part, part) for part in dict.fromkeys(parts)]
     return Cpu(
-        name=fields.get("model name") or " and ".join(arms) or "unknown",
+        name=" and ".join(arms) or fields.get("model name") or "unknown",
         cores=len(re.findall(r"^processor\s*:", text, re.MULTILINE)),
         features=tuple(dict.fromkeys(_FEATURES[word] for word in words if word in _FEATURES)),
     )
