@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PORTS = ("ttyUSB*", "ttyACM*", "ttyAMA*", "rfcomm*")
+# Names of serial ports, by what drives them; Linux' consoles are left out.
+PORTS = ("ttyUSB*", "ttyACM*", "ttyAMA*", "rfcomm*")
 
 
 def cameras(folder: Path = Path("/sys/class/video4linux")) -> list[tuple[str, str]]:
@@ -24,7 +25,7 @@ def cameras(folder: Path = Path("/sys/class/video4linux")) -> list[tuple[str, st
 def serial_ports(dev: Path = Path("/dev")) -> list[tuple[str, str]]:
     """Ports and what they are: paths that stay the same, first where there are such."""
     named = {path.resolve(): path for path in sorted((dev / "serial" / "by-id").glob("*"))}
-    nodes = [path for pattern in _PORTS for path in sorted(dev.glob(pattern))]
+    nodes = [path for pattern in PORTS for path in sorted(dev.glob(pattern))]
     found = [(str(path), node.name) for node, path in named.items()]
     return found + [(str(path), "") for path in nodes if path.resolve() not in named]
 

@@ -120,6 +120,20 @@ def memory_low(facts: Facts) -> Problem | None:
     )
 
 
+def memory_unlimited(facts: Facts) -> Problem | None:
+    """The firmware of a Pi starts Linux with cgroup_disable=memory."""
+    service = facts.service
+    if not (service.systemd and service.unit) or service.memory_limits:
+        return None
+    return Problem(
+        "note",
+        "the kernel does not heed MemoryMax of edgenn's unit",
+        "sudo sed -i 's/$/ cgroup_enable=memory/' /boot/firmware/cmdline.txt && sudo reboot"
+        if facts.system.kind == "pi"
+        else "start Linux with cgroup_enable=memory",
+    )
+
+
 def bits_32(facts: Facts) -> Problem | None:
     """Few wheels, and no 64-bit kernels of the inference libraries."""
     system = facts.system
@@ -188,6 +202,7 @@ CHECKS: tuple[Check, ...] = (
     disk_full,
     state_not_writable,
     memory_low,
+    memory_unlimited,
     bits_32,
     group_missing,
     device_without_group,

@@ -49,10 +49,17 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Whether systemd runs this system, and whether it knows a unit of edgenn."""
+    """What starts it.
+
+    Attributes:
+        systemd: Whether systemd runs this system.
+        unit: Whether it knows a unit of edgenn.
+        memory_limits: Whether the kernel heeds ``MemoryMax`` of a unit, by cgroups of version 2.
+    """
 
     systemd: bool
     unit: bool
+    memory_limits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,11 @@ def _storage(host: Host) -> Storage:
 def _service(root: Path) -> Service:
     folders = ("etc/systemd/system", "usr/local/lib/systemd/system", "lib/systemd/system")
     units = (unit for f in folders for unit in (root / f).glob("edgenn*.service"))
-    return Service((root / "run/systemd/system").is_dir(), any(True for _ in units))
+    return Service(
+        systemd=(root / "run/systemd/system").is_dir(),
+        unit=next(units, None) is not None,
+        memory_limits="memory" in read(root / "sys/fs/cgroup/cgroup.controllers").split(),
+    )
 
 
 def _listed(root: Path, user: str) -> tuple[str, ...]:

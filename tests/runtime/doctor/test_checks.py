@@ -102,6 +102,14 @@ def test_room_on_the_disk_and_in_memory(pi):
     assert "48 MB" in found(pi)["memory-low"].message
 
 
+def test_limits_of_memory_that_the_kernel_does_not_heed(pi):
+    assert "memory-unlimited" not in found(pi)  # without a unit it does not matter
+    pi.write_all({"etc/systemd/system/edgenn@.service": ""})
+    assert "cmdline.txt" in found(pi)["memory-unlimited"].fix
+    pi.write_all({"sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids\n"})
+    assert "memory-unlimited" not in found(pi)
+
+
 def test_a_state_folder_that_cannot_be_written(pi):
     problem = found(pi.but(read_only=True))["state-not-writable"]
     assert problem.fix == f"sudo install -d -o pi {pi.host.state}"
