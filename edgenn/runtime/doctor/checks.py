@@ -40,9 +40,7 @@ def python_too_old(facts: Facts) -> Problem | None:
     return Problem(
         "error",
         f"Python {version} is too old; edgenn needs 3.10 or newer",
-        "sudo add-apt-repository ppa:deadsnakes/ppa && sudo apt install python3.10-venv"
-        if facts.system.kind == "jetson"
-        else "install a newer release of the system, or Python 3.10 beside its own",
+        "python3 -m pip install uv && python3 -m uv venv --python 3.10 env",
     )
 
 

@@ -40,16 +40,21 @@ def opencv_broken(facts: Facts) -> Problem | None:
 
 
 def two_opencv_wheels(facts: Facts) -> Problem | None:
-    """They are the same files: the later one wins, and removing one breaks the other."""
+    """They are the same files: the later one wins, and removing one breaks the other.
+
+    The extra `gui` installs both; in order they are as long as the one with windows won.
+    """
     package = facts.software.get("cv2")
     if package is None or len(package.distributions) < 2:
         return None
-    # Who wants windows installed the wheel that has them.
-    keep = "opencv-python>=4.9,<4.12" if facts.software.opencv_gui else _HEADLESS
+    windows = facts.software.opencv_gui
+    names = ", ".join(package.distributions)
     return Problem(
-        "warning",
-        f"several OpenCV wheels overwrite each other: {', '.join(package.distributions)}",
-        f"pip uninstall -y {' '.join(package.distributions)} && pip install '{keep}'",
+        "note" if windows else "warning",
+        f"several OpenCV wheels overwrite each other: {names}; "
+        + ("the one with windows has won" if windows else "--show has no window"),
+        f"pip uninstall -y {' '.join(package.distributions)} && "
+        "pip install 'opencv-python>=4.9,<4.12'",
     )
 
 
