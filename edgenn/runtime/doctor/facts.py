@@ -106,7 +106,7 @@ def gather(
 
 
 def _storage(host: Host) -> Storage:
-    there = next(p for p in (host.state, *host.state.parents) if p.exists())
+    there = next(p for p in (host.state, *host.state.parents) if host.sees(p))
     return Storage(str(host.state), host.may_use(there), host.free_mb(there))
 
 

@@ -50,6 +50,10 @@ class Host:
         """Whether it may be read and written."""
         return os.access(path, os.R_OK | os.W_OK)
 
+    def sees(self, path: Path) -> bool:
+        """Whether it is there, as far as this user may know."""
+        return os.access(path, os.F_OK)
+
     def group_of(self, path: Path) -> str:
         """The group that owns it; empty if it is gone."""
         try:
@@ -64,7 +68,6 @@ class Host:
 
 def this_host() -> Host:
     """The machine that this runs on."""
-    base = os.environ.get("XDG_STATE_HOME")
     return Host(
         machine=platform.machine(),
         kernel=platform.release(),
@@ -76,7 +79,7 @@ def this_host() -> Host:
         is_root=os.geteuid() == 0,
         now=time.time(),
         installed=Path(edgenn.__file__).stat().st_mtime,
-        state=(Path(base) if base else Path.home() / ".local" / "state") / "edgenn",
+        state=_state(),
     )
 
 
@@ -85,6 +88,16 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user without a name
         return str(os.geteuid())
+
+
+def _state() -> Path:
+    base = os.environ.get("XDG_STATE_HOME")
+    if base:
+        return Path(base) / "edgenn"
+    try:
+        return Path.home() / ".local" / "state" / "edgenn"
+    except RuntimeError:  # a user without a home
+        return Path("/.local/state/edgenn")
 
 
 def _group(gid: int) -> str:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import boards
 import pytest
 
 from edgenn.runtime.doctor import examine
 from edgenn.runtime.doctor.facts import gather
+from edgenn.runtime.doctor.host import this_host
 from edgenn.runtime.doctor.ports import Device
 
 
@@ -104,3 +108,18 @@ def test_this_machine_is_read_too():
     assert facts.storage.free_mb > 0
     assert facts.system.bits in (32, 64)
     assert facts.clock.installed <= facts.clock.now
+
+
+def test_a_user_without_a_home_is_no_reason_to_fail(monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", home)
+    assert gather(software=boards.SOFTWARE).storage.path == "/.local/state/edgenn"
+
+
+def test_neither_is_a_folder_that_cannot_be_looked_into(tmp_path):
+    # As one that belongs to somebody else, the system refuses to look for it.
+    host = replace(this_host(), state=tmp_path / ("x" * 300) / "edgenn")
+    assert gather(host=host, software=boards.SOFTWARE).storage.free_mb > 0
