@@ -28,7 +28,7 @@ def opencv_broken(facts: Facts) -> Problem | None:
     package = facts.software.get("cv2")
     if package is None:
         return Problem("error", "OpenCV is not installed", f"pip install '{_HEADLESS}'")
-    if package.works:
+    if package.works or not facts.software.has("numpy"):  # without that nothing else works
         return None
     if "libGL" in package.error or "libgthread" in package.error or "libglib" in package.error:
         fix = "sudo apt install libgl1 libglib2.0-0"
@@ -72,7 +72,8 @@ def two_onnx_runtimes(facts: Facts) -> Problem | None:
 
 def no_engine(facts: Facts) -> Problem | None:
     """Without one no model runs."""
-    if any(package.works for package in facts.software.engines):
+    engines = facts.software.engines
+    if any(p.works for p in engines) or (engines and not facts.software.has("numpy")):
         return None
     system = facts.system
     if system.machine == "armv6l":
@@ -86,6 +87,8 @@ def no_engine(facts: Facts) -> Problem | None:
 
 def engine_broken(facts: Facts) -> Problem | None:
     """One that is installed and cannot be imported; the other may do."""
+    if not facts.software.has("numpy"):
+        return None
     for package in facts.software.engines:
         # NumPy 2 is the usual reason, with a message and a cure of its own.
         if not package.works and not _wants_old_numpy(facts, package):
