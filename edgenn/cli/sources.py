@@ -6,8 +6,7 @@ import click
 
 from edgenn import plugins
 from edgenn.errors import MissingExtraError
-from edgenn.runtime import sources
-from edgenn.runtime.sources import _devices
+from edgenn.runtime import devices, sources
 
 
 @click.command(short_help="List this device's cameras, sensors and the kinds of source.")
@@ -21,9 +20,9 @@ def command() -> None:
     click.echo("cameras of this device:" if found else "this device has no camera")
     for path, name in found:
         click.echo(f"  --camera {path:<14}{name}")
-    _list("serial ports", [(f"serial:{path}", what) for path, what in _devices.serial_ports()])
-    _list("I2C buses", [(f"i2c://{bus}/CHIP", what) for bus, what in _devices.i2c_buses()])
-    _list("IIO sensors", [(f"iio:{node}", what) for node, what in _devices.iio_devices()])
+    _list("serial ports", [(f"serial:{path}", what) for path, what in devices.serial_ports()])
+    _list("I2C buses", [(f"i2c://{bus}/CHIP", what) for bus, what in devices.i2c_buses()])
+    _list("IIO sensors", [(f"iio:{node}", what) for node, what in devices.iio_devices()])
     click.echo("\nkinds of source, as `edgenn run` takes them:")
     for name in plugins.names(sources):
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 THERMAL = Path("/sys/class/thermal")
 # Where Raspberry Pi OS has them, in the order of its kernels.
-_FLAGS = (
+FLAGS = (
     Path("/sys/devices/platform/soc/soc:firmware/get_throttled"),
     Path("/sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"),
 )
@@ -45,7 +45,7 @@ class Thermometer:
         flags: Files of the firmware's flags; the first that exists counts.
     """
 
-    def __init__(self, thermal: Path = THERMAL, flags: tuple[Path, ...] = _FLAGS) -> None:
+    def __init__(self, thermal: Path = THERMAL, flags: tuple[Path, ...] = FLAGS) -> None:
         self._limits = {zone: _limit(zone) for zone in sorted(thermal.glob("thermal_zone*"))}
         self._coolers = [
             path / "cur_state"

@@ -35,7 +35,7 @@ def test_says_so_where_there_is_no_camera(monkeypatch):
 
 
 def test_lists_ports_buses_and_sensors(monkeypatch, tmp_path):
-    from edgenn.runtime.sources import _devices
+    from edgenn.runtime import devices
 
     by_id = tmp_path / "serial" / "by-id"
     by_id.mkdir(parents=True)
@@ -43,10 +43,10 @@ def test_lists_ports_buses_and_sensors(monkeypatch, tmp_path):
         (tmp_path / name).touch()
     (by_id / "usb-Arduino").symlink_to(tmp_path / "ttyUSB0")
     accelerometer(tmp_path / "iio", 3)
-    ports, buses, sensors = _devices.serial_ports, _devices.i2c_buses, _devices.iio_devices
-    monkeypatch.setattr(_devices, "serial_ports", lambda: ports(tmp_path))
-    monkeypatch.setattr(_devices, "i2c_buses", lambda: buses(tmp_path, tmp_path))
-    monkeypatch.setattr(_devices, "iio_devices", lambda: sensors(tmp_path / "iio"))
+    ports, buses, sensors = devices.serial_ports, devices.i2c_buses, devices.iio_devices
+    monkeypatch.setattr(devices, "serial_ports", lambda: ports(tmp_path))
+    monkeypatch.setattr(devices, "i2c_buses", lambda: buses(tmp_path, tmp_path))
+    monkeypatch.setattr(devices, "iio_devices", lambda: sensors(tmp_path / "iio"))
     shown = CliRunner().invoke(command, catch_exceptions=False).output
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert f"--sensor serial:{by_id}/usb-Arduino ttyUSB0" in lines

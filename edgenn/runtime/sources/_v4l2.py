@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from edgenn.errors import SourceError
+from edgenn.runtime.devices import cameras
 from edgenn.runtime.sources import Options, _query
 
 _log = logging.getLogger(__name__)
@@ -26,20 +27,6 @@ _CONTROLS = {
 SETTINGS = ("format", *_CONTROLS)
 # Frames waiting in the driver are old frames: one to fill while one is read is enough.
 _QUEUE = 2
-
-
-def cameras(folder: Path = _CLASS) -> list[tuple[str, str]]:
-    """Cameras of this device as V4L2 knows them: path in /dev, and name.
-
-    A camera may have further nodes, for metadata, which give no pictures: only its
-    first one is listed. Empty where there is no V4L2.
-    """
-    nodes = sorted(folder.glob("video*"), key=lambda path: (len(path.name), path.name))
-    return [
-        (f"/dev/{node.name}", _read(node / "name") or "without a name")
-        for node in nodes
-        if _read(node / "index") in ("0", "")
-    ]
 
 
 def find(device: str, folder: Path = _CLASS, by_id: Path = _BY_ID) -> str:
@@ -134,10 +121,3 @@ def _controls(settings: Mapping[str, str]) -> Iterator[tuple[str, int, float]]:
 
 def _ids(path: str, by_id: Path) -> list[str]:
     return sorted(p.name for p in by_id.glob("*") if p.resolve().name == Path(path).name)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:  # unplugged meanwhile, or a driver that does not say
-        return ""

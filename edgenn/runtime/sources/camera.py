@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from edgenn.errors import SourceError
+from edgenn.runtime import devices
 from edgenn.runtime.sources import Kind, Options, Source, _query, _v4l2
 from edgenn.runtime.sources._pool import Pool
 from edgenn.types import Frame, Image
@@ -35,7 +36,7 @@ EXAMPLE = "--camera 0, --camera 'HD Webcam?format=YUYV&exposure=200'"
 
 _log = logging.getLogger(__name__)
 _MOST_BAD = 50
-cameras = _v4l2.cameras  # of this device
+cameras = devices.cameras
 
 
 class Camera(Source):

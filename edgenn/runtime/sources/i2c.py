@@ -24,8 +24,8 @@ from smbus2 import SMBus
 
 from edgenn import plugins
 from edgenn.errors import SourceError
+from edgenn.runtime.devices import i2c_buses
 from edgenn.runtime.sources import Kind, Options
-from edgenn.runtime.sources._devices import i2c_buses
 from edgenn.runtime.sources._imu import CHIPS, Chip
 from edgenn.runtime.sources._polled import G, Polled, select
 from edgenn.runtime.sources._settings import Settings

@@ -27,10 +27,10 @@ from time import monotonic
 import numpy as np
 
 from edgenn.errors import SourceError
+from edgenn.runtime.devices import iio_devices, read
 from edgenn.runtime.sources import Kind, Options, Source
 from edgenn.runtime.sources import _scan as scan
 from edgenn.runtime.sources._clock import DeviceClock
-from edgenn.runtime.sources._devices import iio_devices, read
 from edgenn.runtime.sources._polled import G, Polled, select
 from edgenn.runtime.sources._settings import Settings
 from edgenn.runtime.sources._text import POLL_S, SILENCE_S

@@ -12,8 +12,8 @@ from pathlib import Path
 import serial
 
 from edgenn.errors import SourceError
+from edgenn.runtime.devices import serial_ports
 from edgenn.runtime.sources import Kind, Options
-from edgenn.runtime.sources._devices import serial_ports
 from edgenn.runtime.sources._lines import Lines
 from edgenn.runtime.sources._settings import Settings
 from edgenn.runtime.sources._text import POLL_S, TextSource

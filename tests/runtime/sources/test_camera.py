@@ -6,8 +6,9 @@ import cv2
 import pytest
 
 from edgenn.errors import SourceError
+from edgenn.runtime.devices import cameras
 from edgenn.runtime.sources import Options
-from edgenn.runtime.sources._v4l2 import cameras, find
+from edgenn.runtime.sources._v4l2 import find
 from edgenn.runtime.sources.camera import open_source
 
 
