@@ -83,9 +83,10 @@ def recognise(file: Foreign) -> Match | None:
     if len(inner) != 1 or not 2 <= inner[0] <= _MOST:
         return None
     count = inner[0]
+    # Of ImageNet's files some count a background, which label lists leave out.
+    background = count == max(_IMAGENET) and file.labels == min(_IMAGENET)
     # Without labels it may as well be an embedding.
-    named = file.labels in (count, count - 1)
-    background = named and file.labels == count - 1
+    named = file.labels == count or background
     return Match(
         outputs={"logits": name},
         classes=count - background,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,28 +81,6 @@ def read_manifest(data: bytes) -> str | None:
         return None
     found: str | None = _session(data, 1).get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
     return found
-
-
-def merge(path: Path, out: Path) -> None:
-    """Write a model whose weights lie in files beside it as one file.
-
-    ONNX Runtime reads such files from the folder of the model only.
-
-    Args:
-        path: The .onnx file.
-        out: Where the whole one is written.
-
-    Raises:
-        ModelError: Not a model that onnxruntime can load.
-    """
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.optimized_model_filepath = str(out)
-    try:
-        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"onnxruntime cannot load {path}: {_reason(error)}") from error
 
 
 def _dtype(name: str, kind: str) -> str:

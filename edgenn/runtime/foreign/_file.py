@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -17,6 +16,7 @@ from edgenn.bundle.store import MAX_FILE, refuse_impostor
 from edgenn.errors import ModelError, UsageError
 from edgenn.ops.preprocess import Layout
 from edgenn.runtime import engines
+from edgenn.runtime.foreign._external import is_external, merged
 from edgenn.runtime.foreign._wishes import MAX_SIDE
 
 MAX_TENSORS = 64
@@ -109,16 +109,11 @@ def _read(path: Path, name: EngineName, threads: int) -> tuple[bytes, engines.En
     if name == "litert" and data[4:8] != b"TFL3":
         raise ModelError(f"{path} is no TFLite model: it does not begin as one")
     try:
+        if name == "onnx" and is_external(data):
+            data = merged(data, path.parent)
         return data, plugin.open_model(data, threads)
     except ModelError as error:
-        if name == "litert" or not any(path.parent.glob(f"{path.stem}*data*")):
-            raise ModelError(f"{path}: {error}") from error
-        # Weights lie beside it; ONNX Runtime reads them from the same folder only.
-        with tempfile.TemporaryDirectory() as folder:
-            whole = Path(folder) / "whole.onnx"
-            plugin.merge(path, whole)
-            data = whole.read_bytes()
-    return data, plugin.open_model(data, threads)
+        raise ModelError(f"{path}: {error}") from error
 
 
 def _picture(path: Path, inputs: Mapping[str, tuple[int, ...]]) -> tuple[str, Layout]:
