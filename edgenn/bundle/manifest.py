@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgenn.errors import BundleError, ModelError
-from edgenn.ops.preprocess import Layout, Letterbox, Normalize, Resize, Step
+from edgenn.ops.preprocess import CenterCrop, Layout, Letterbox, Normalize, Resize, Step
 
 SCHEMA_VERSION = 1
 # Above this a manifest could ask for more memory than a device has.
@@ -23,7 +23,7 @@ MAX_STATE = 1 << 24
 Task = Literal["detect", "classify", "sequence"]
 EngineName = Literal["onnx", "litert"]
 Precision = Literal["fp32", "fp16", "int8"]
-AnyStep = Annotated[Letterbox | Resize | Normalize, Field(discriminator="op")]
+AnyStep = Annotated[Letterbox | Resize | CenterCrop | Normalize, Field(discriminator="op")]
 
 
 class Strict(BaseModel):
@@ -53,7 +53,7 @@ class ImageInput(Strict):
     @model_validator(mode="after")
     def _size_is_that_of_its_step(self) -> ImageInput:
         first = self.steps[0] if self.steps else None
-        if isinstance(first, Letterbox | Resize) and first.size != self.size:
+        if isinstance(first, Letterbox | Resize | CenterCrop) and first.size != self.size:
             raise ValueError(f"the input is {self.size} but its first step makes {first.size}")
         return self
 
@@ -137,6 +137,24 @@ class Tolerance(Strict):
     agreement: float = Field(ge=0, le=1)
 
 
+class Constant(Strict):
+    """An input of the file that is the same at every inference.
+
+    Attributes:
+        shape: Of the tensor.
+        values: Row by row.
+    """
+
+    shape: tuple[Annotated[int, Field(gt=0)], ...]
+    values: tuple[float, ...] = Field(max_length=4096)
+
+    @model_validator(mode="after")
+    def _fills_its_shape(self) -> Constant:
+        if prod(self.shape) != len(self.values):
+            raise ValueError(f"{len(self.values)} values do not fill the shape {self.shape}")
+        return self
+
+
 class Variant(Strict):
     """One model file.
 
@@ -146,6 +164,7 @@ class Variant(Strict):
         precision: fp32, fp16 or int8.
         layout: Axis order of picture tensors in this file.
         tensors: Manifest tensor name to the file's own tensor name.
+        constants: Further inputs, by the file's own tensor name.
         sha256: Hash of the file, hex; empty in a manifest embedded in that file.
         size: Bytes of the file; 0 in an embedded manifest.
         metrics: What was measured at export (task metric, drop, latency).
@@ -157,6 +176,7 @@ class Variant(Strict):
     precision: Precision
     layout: Layout = "nchw"
     tensors: dict[str, str]
+    constants: dict[str, Constant] = {}
     sha256: str = ""
     size: int = Field(default=0, ge=0)
     metrics: dict[str, float] = {}
@@ -173,12 +193,13 @@ class Golden(Strict):
 
 
 class Provenance(Strict):
-    """Where the weights come from."""
+    """Where the weights come from; ``foreign`` where edgenn did not train them."""
 
     edgenn: str
     recipe_sha256: str = ""
     data_sha256: str = ""
     seed: int = 0
+    foreign: bool = False
     licence: str = ""
     data: str = ""
     versions: dict[str, str] = {}

@@ -3,8 +3,8 @@
 A list of steps describes the work; the steps travel in the manifest, the code
 does not. Training augments its samples and then calls the same functions.
 
-Picture steps run in this order: one that fixes the size (`Letterbox` or
-`Resize`), then `Normalize`. Window steps: `Normalize` alone, per channel.
+Picture steps run in this order: one that fixes the size (`Letterbox`, `Resize` or
+`CenterCrop`), then `Normalize`. Window steps: `Normalize` alone, per channel.
 """
 
 from __future__ import annotations
@@ -92,7 +92,31 @@ class Normalize:
             raise ModelError("normalisation needs finite numbers, and std above 0")
 
 
-Step = Letterbox | Resize | Normalize
+@dataclass(frozen=True)
+class CenterCrop:
+    """Scale the shorter side and cut ``size`` out of the middle, as classifiers are measured.
+
+    Attributes:
+        size: Height, width in pixels.
+        share: How much of the largest fitting cut is kept along each side, over 0 to 1;
+            0.875 is 224 out of 256.
+        shrink: How it is made smaller, as in `Letterbox`.
+    """
+
+    size: tuple[int, int]
+    share: float = 0.875
+    shrink: Shrink = "area"
+    op: Literal["center-crop"] = "center-crop"
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        if not 0 < self.share <= 1:
+            raise ModelError(f"the share that a cut keeps must lie in 0..1, not {self.share}")
+
+
+Placing = Letterbox | Resize | CenterCrop
+Step = Letterbox | Resize | CenterCrop | Normalize
 
 
 @dataclass(frozen=True)
@@ -138,7 +162,7 @@ class Geometry:
         return out
 
 
-def place(image: Image, step: Letterbox | Resize, out: Image | None = None) -> Image:
+def place(image: Image, step: Placing, out: Image | None = None) -> Image:
     """Bring a picture to the size of ``step``, still uint8 and in its colour order.
 
     Args:
@@ -155,6 +179,10 @@ def place(image: Image, step: Letterbox | Resize, out: Image | None = None) -> I
     if isinstance(step, Resize):
         _resize(image, out, step.shrink)
         return out
+    if isinstance(step, CenterCrop):
+        top, left, bottom, right = _crop_window(image.shape[:2], step)
+        _resize(image[top:bottom, left:right], out, step.shrink)
+        return out
     top, left, inner_height, inner_width = _letterbox_window(image.shape[:2], step)
     bottom, right = top + inner_height, left + inner_width
     out[:top] = step.pad
@@ -165,11 +193,15 @@ def place(image: Image, step: Letterbox | Resize, out: Image | None = None) -> I
     return out
 
 
-def geometry(frame_size: tuple[int, ...], step: Letterbox | Resize) -> Geometry:
+def geometry(frame_size: tuple[int, ...], step: Placing) -> Geometry:
     """The mapping that `place` applies to a frame of this (height, width)."""
     height, width = frame_size[:2]
     if isinstance(step, Resize):
         return Geometry((height, width), step.size[1] / width, step.size[0] / height)
+    if isinstance(step, CenterCrop):
+        top, left, bottom, right = _crop_window((height, width), step)
+        across, down = step.size[1] / (right - left), step.size[0] / (bottom - top)
+        return Geometry((height, width), across, down, -left * across, -top * down)
     top, left, inner_height, inner_width = _letterbox_window((height, width), step)
     return Geometry((height, width), inner_width / width, inner_height / height, left, top)
 
@@ -212,7 +244,7 @@ class ImagePreprocessor:
             raise ModelError("a picture model's first preprocessing step must fix the size")
         if len(steps) > 2 or not all(isinstance(s, Normalize) for s in steps[1:]):
             raise ModelError("a picture model takes one size step, then one normalize step")
-        self.placing: Letterbox | Resize = steps[0]
+        self.placing: Placing = steps[0]
         last = steps[-1]
         self._normalize = last if isinstance(last, Normalize) else Normalize((0.0,), (1.0,))
         self._reverse, self._planar = color == "rgb", layout == "nchw"
@@ -332,6 +364,15 @@ def _letterbox_window(frame_size: tuple[int, ...], step: Letterbox) -> tuple[int
     if step.align == "start":
         return 0, 0, inner_height, inner_width
     return (height - inner_height) // 2, (width - inner_width) // 2, inner_height, inner_width
+
+
+def _crop_window(frame_size: tuple[int, ...], step: CenterCrop) -> tuple[int, int, int, int]:
+    height, width = frame_size[:2]
+    ratio = min(height / step.size[0], width / step.size[1]) * step.share
+    inner_height = max(1, min(height, round(step.size[0] * ratio)))
+    inner_width = max(1, min(width, round(step.size[1] * ratio)))
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    return top, left, top + inner_height, left + inner_width
 
 
 def _resize(image: Image, out: Image, shrink: Shrink) -> None:

@@ -59,6 +59,10 @@ class Model:
         except ModelError as error:
             raise ModelError(f"{variant.file}: {error}") from error
         _check_tensors(self.engine, manifest, variant)
+        self._constants: dict[str, Floats] = {
+            name: np.asarray(constant.values, np.float32).reshape(constant.shape)
+            for name, constant in variant.constants.items()
+        }
         self._memory: dict[str, Floats] = {}
         self._params = _override(manifest, {"conf": conf, "iou": iou})
         self._equip()
@@ -193,7 +197,9 @@ class Model:
         The memory of a streaming model goes one step on.
         """
         names = self.variant.tensors
-        raw = self.engine.run({names[self.manifest.input.name]: tensor, **self._memory})
+        raw = self.engine.run(
+            {names[self.manifest.input.name]: tensor, **self._constants, **self._memory}
+        )
         for state in self.manifest.state:
             self._memory[names[state.input]] = raw[names[state.output]]
         return {name: raw[names[name]] for name in self.manifest.outputs}
@@ -212,7 +218,7 @@ def load(
     conf: float | None = None,
     iou: float | None = None,
 ) -> Model:
-    """Load a bundle, a bare model file written by ``edgenn export``, or a built-in model.
+    """Load a bundle, a model file, also one that edgenn did not write, or a built-in model.
 
     Args:
         path: Path of a .edgenn, .onnx or .tflite file or bundle folder, or the
@@ -224,10 +230,14 @@ def load(
         iou: NMS overlap threshold of detectors, 0..1; None keeps the model's own.
 
     Raises:
-        ModelError: The file is missing, damaged, or no model that edgenn wrote.
+        ModelError: The file is missing, damaged, or of a layout that is not known.
         UsageError: The bundle has no such variant.
         MissingExtraError: No installed engine can run it.
     """
+    from edgenn.runtime import foreign  # it makes models itself
+
+    if foreign.is_foreign(resolve(path)):
+        return foreign.load_any(path, engine=engine, threads=threads, conf=conf, iou=iou)
     return Model(*find(path, engine, precision), threads=threads, conf=conf, iou=iou)
 
 
@@ -362,7 +372,7 @@ def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant)
     outputs = [*manifest.outputs, *(state.output for state in manifest.state)]
     missing = [n for n in outputs if variant.tensors[n] not in engine.outputs]
     states = {variant.tensors[state.input]: state.shape for state in manifest.state}
-    if {name, *states} != engine.inputs.keys() or missing:
+    if {name, *states, *variant.constants} != engine.inputs.keys() or missing:
         raise ModelError(
             f"{variant.file}: the file's tensors {sorted(engine.inputs)} -> "
             f"{list(engine.outputs)} are not those of its manifest"
@@ -375,11 +385,19 @@ def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant)
     else:
         wanted = (1, *spec.size, 3)
     for state, shape in states.items():
-        if engine.inputs[state] != shape:
+        if not _fits(engine.inputs[state], shape):
             raise ModelError(
                 f"{variant.file}: the state {state} is {engine.inputs[state]} in the file but "
                 f"{shape} in its manifest"
             )
     got = engine.inputs[name]
-    if len(got) != len(wanted) or any(g not in (-1, w) for g, w in zip(got, wanted, strict=True)):
+    if not _fits(got, wanted):
         raise ModelError(f"{variant.file}: the file takes {got} but its manifest says {wanted}")
+    constants = {n: c.shape for n, c in variant.constants.items()}
+    free = {n: s for n, s in {name: wanted, **states, **constants}.items() if -1 in engine.inputs[n]}
+    if free:
+        engine.fix(free)
+
+
+def _fits(got: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return len(got) == len(wanted) and all(g in (-1, w) for g, w in zip(got, wanted, strict=True))

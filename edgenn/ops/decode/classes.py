@@ -1,15 +1,15 @@
-"""Classifiers: one tensor ``logits`` of (1, C), softmax to scores."""
+"""Classifiers: one tensor ``logits`` of (1, C), by softmax or sigmoid to scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from edgenn.errors import ModelError
-from edgenn.ops.decode import Decoder
+from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._params import parse
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Classification, Floats
@@ -17,22 +17,63 @@ from edgenn.types import Classification, Floats
 
 @dataclass(frozen=True)
 class Params:
-    """Nothing to set."""
+    """What the manifest may set.
+
+    Attributes:
+        activation: What makes scores of the tensor: "softmax", "sigmoid" where several classes
+            may hold at once, "none" where the net did it itself; "auto" is "none" where all
+            values lie in 0..1 and sum to about 1, else "softmax".
+    """
+
+    activation: Literal["softmax", "sigmoid", "none", "auto"] = "softmax"
+
+
+def recognise(file: Foreign) -> Match | None:
+    """One tensor (1, C), or (1, C, 1, 1) or (1, 1, 1, C) as pooling leaves it."""
+    if len(file.outputs) != 1:
+        return None
+    ((name, shape),) = file.outputs.items()
+    if len(shape) not in (2, 4) or shape[0] not in (-1, 1):
+        return None
+    sizes = [n for n in shape[1:] if n != 1]
+    if len(sizes) != 1 or sizes[0] < 2:
+        return None
+    return Match(
+        {"logits": name},
+        sizes[0],
+        f"output {shape}: a score for each of {sizes[0]} classes",
+        # A net with a few numbers may as well tell points or a box.
+        sure=sizes[0] >= 10 or file.labels == sizes[0],
+        params={"activation": "auto"},
+        fit="crop",
+    )
+
+
+def settle(match: Match, samples: Sequence[Mapping[str, Floats]]) -> tuple[Match, str]:
+    """Tell the activation from outputs of a few pictures, by the decoder's names; and say why."""
+    rows = np.stack([sample["logits"].reshape(-1) for sample in samples])
+    if rows.min() < 0 or rows.max() > 1:
+        activation, why = "softmax", "values outside of 0..1 are logits"
+    elif all(map(_is_distribution, rows)):
+        activation, why = "none", "values already sum to 1"
+    else:
+        activation, why = "none", "values in 0..1 that do not sum to 1: several classes may hold"
+    return replace(match, params={**match.params, "activation": activation}), why
 
 
 def build(
     params: Mapping[str, Any], labels: tuple[str, ...], size: tuple[int, int] | None
 ) -> Decoder:
-    """Make the decoder; the layout has no parameters."""
+    """Make the decoder."""
     del size
-    parse(Params, params)
+    activation = parse(Params, params).activation
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Classification:
         del geometry
         logits = outputs["logits"].reshape(-1)
         if len(logits) != len(labels):
             raise ModelError(f"the model gives {len(logits)} scores for {len(labels)} labels")
-        return Classification(softmax(logits), labels)
+        return Classification(_SCORES[activation](logits), labels)
 
     return decode
 
@@ -41,3 +82,20 @@ def softmax(logits: Floats) -> Floats:
     """Softmax over the last axis, float32."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Logistic function, float32; does not overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float32)
+
+
+def _is_distribution(row: Floats) -> bool:
+    # 8-bit scores are off by half a step each, so the sum is only about 1.
+    return bool(row.min() >= 0 and row.max() <= 1 and abs(row.sum() - 1) < 0.1)
+
+
+def _auto(row: Floats) -> Floats:
+    return row if _is_distribution(row) else softmax(row)
+
+
+_SCORES = {"softmax": softmax, "sigmoid": sigmoid, "none": lambda row: row, "auto": _auto}

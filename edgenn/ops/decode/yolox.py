@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from edgenn.errors import ModelError
-from edgenn.ops.decode import Decoder
+from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._params import parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -53,6 +53,29 @@ def corners(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Fl
         points.append(np.stack([x, y], -1).reshape(-1, 2))
         scales.append(np.full((x.size, 1), stride, np.float32))
     return np.concatenate(points), np.concatenate(scales)
+
+
+def recognise(file: Foreign) -> Match | None:
+    """One tensor (1, N, 5 + C) whose N is the cells of the grids of 8, 16 and 32 pixels.
+
+    yolov5 has three times as many rows, one per anchor.
+    """
+    strides = Params.strides
+    if len(file.outputs) != 1 or any(side % strides[-1] for side in file.size):
+        return None
+    ((name, shape),) = file.outputs.items()
+    cells = sum((file.size[0] // s) * (file.size[1] // s) for s in strides)
+    if len(shape) != 3 or shape[0] not in (-1, 1) or shape[1] != cells or shape[2] < 6:
+        return None
+    return Match(
+        {"rows": name},
+        shape[2] - 5,
+        f"output {shape}: a row for each cell of strides 8, 16, 32, 5 + {shape[2] - 5} classes",
+        fit="letterbox-start",
+        color="bgr",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
 
 
 def build(

@@ -6,14 +6,32 @@ turn arrays into arrays; what they mean is the manifest's business:
 - ``SUFFIX``: ending of the model files that it runs.
 - ``open_model(data: bytes, threads: int) -> Engine``.
 - ``read_manifest(data: bytes) -> str | None``: the JSON embedded in the file.
+
+For files that edgenn did not write a fourth, ``read_extras(data: bytes) -> Extras``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgenn.types import Floats
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a file carries beside the net.
+
+    Attributes:
+        metadata: Text by key.
+        files: Small text files that are packed into it, by name.
+        scaling: Mean and std of the picture in 0..255, None where it does not say.
+    """
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    scaling: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 class Engine(Protocol):
@@ -27,6 +45,24 @@ class Engine(Protocol):
     @property
     def outputs(self) -> tuple[str, ...]:
         """The file's own names of its outputs."""
+        ...
+
+    @property
+    def dtypes(self) -> Mapping[str, str]:
+        """Numpy's name of the type of every input and output in the file."""
+        ...
+
+    @property
+    def pixels(self) -> Mapping[str, tuple[float, float]]:
+        """Mean and std that make a picture's 0..255 the codes of an 8-bit input, by its name."""
+        ...
+
+    def fix(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Settle the free dimensions of inputs, before the first run.
+
+        Raises:
+            ModelError: The model cannot take that shape.
+        """
         ...
 
     def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:

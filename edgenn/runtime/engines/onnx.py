@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 
 from edgenn.errors import ModelError
+from edgenn.runtime.engines import Extras
+from edgenn.runtime.engines._protobuf import external_files
 from edgenn.types import Floats
 
 SUFFIX = ".onnx"
 MANIFEST_KEY = "edgenn.manifest"
+_MAX_TEXT = 1 << 20
+_TYPES = {
+    f"tensor({name})": kind
+    for name, kind in {
+        "float": "float32", "float16": "float16", "double": "float64", "bool": "bool",
+        **{n: n for n in ("int8", "uint8", "int16", "uint16", "int32", "uint32")},
+        "int64": "int64", "uint64": "uint64",
+    }.items()
+}  # fmt: skip
 
 
 class OnnxEngine:
@@ -24,14 +38,43 @@ class OnnxEngine:
             for i in session.get_inputs()
         }
         self.outputs: tuple[str, ...] = tuple(o.name for o in session.get_outputs())
+        nodes = [*session.get_inputs(), *session.get_outputs()]
+        for node in nodes:
+            if node.type not in _TYPES:
+                raise ModelError(f"its tensor {node.name!r} is a {node.type}, which is not run here")
+        self.dtypes: Mapping[str, str] = {n.name: _TYPES[n.type] for n in nodes}
+        self.pixels: Mapping[str, tuple[float, float]] = {}
+
+    def fix(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """See `edgenn.runtime.engines.Engine.fix`."""
+        self.inputs = {**self.inputs, **shapes}  # a session takes any size that the file allows
 
     def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:
         """See `edgenn.runtime.engines.Engine.run`."""
         try:
-            values = self._session.run(None, dict(feeds))
+            values = self._session.run(
+                None, {name: cast(value, self.dtypes.get(name)) for name, value in feeds.items()}
+            )
         except Exception as error:
             raise ModelError(f"onnxruntime could not run the model: {_reason(error)}") from error
-        return dict(zip(self.outputs, values, strict=True))
+        for name, value in zip(self.outputs, values, strict=True):
+            if not isinstance(value, np.ndarray):
+                raise ModelError(f"its output {name!r} is no tensor")
+        return {
+            name: value.astype(np.float32, copy=False)
+            for name, value in zip(self.outputs, values, strict=True)
+        }
+
+
+def cast(value: Floats, kind: str | None) -> np.ndarray:
+    """To the type that the file wants; whole numbers are rounded and saturate."""
+    if kind is None or kind == "float32":
+        return value
+    wanted = np.dtype(kind)
+    if wanted.kind in "iu":
+        limits = np.iinfo(wanted)
+        return np.rint(value.astype(np.float64)).clip(limits.min, limits.max).astype(wanted)
+    return value.astype(wanted)
 
 
 def open_model(data: bytes, threads: int) -> OnnxEngine:
@@ -44,7 +87,56 @@ def open_model(data: bytes, threads: int) -> OnnxEngine:
     Raises:
         ModelError: Not a model that onnxruntime can load.
     """
+    outside = external_files(data)
+    if outside:
+        # onnxruntime would look for them in the folder that the user happens to be in.
+        raise ModelError(
+            f"its weights lie in other files ({', '.join(outside[:3])}); import it from its folder "
+            "with 'edgenn import'"
+        )
     return OnnxEngine(_session(data, threads))
+
+
+def merged(path: Path) -> bytes:
+    """A model with the weights that lie beside it, as one file.
+
+    Raises:
+        ModelError: A weight file is missing, too large, or not in the model's folder.
+    """
+    data = path.read_bytes()
+    outside = external_files(data)
+    if not outside:
+        return data
+    root = path.resolve().parent
+    for name in outside:
+        target = (root / name).resolve()
+        if not name or Path(name).is_absolute() or not target.is_relative_to(root):
+            raise ModelError(f"{path}: its weights are to lie at {name!r}, outside its folder")
+        if not target.is_file():
+            raise ModelError(f"{path}: its weights {name!r} are missing; copy them beside it")
+        if target.stat().st_size > 1 << 30:
+            raise ModelError(f"{path}: its weights {name!r} are too large, over 1 GiB")
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "whole.onnx"
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.optimized_model_filepath = str(whole)
+        options.log_severity_level = 3
+        try:
+            ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(f"onnxruntime cannot load the model: {_reason(error)}") from error
+        return whole.read_bytes()
+
+
+def read_extras(data: bytes) -> Extras:
+    """What the file's ``metadata_props`` say.
+
+    Raises:
+        ModelError: Not a model that onnxruntime can load.
+    """
+    found = _session(data, 1).get_modelmeta().custom_metadata_map
+    return Extras({k[:256]: v for k, v in found.items() if len(v) <= _MAX_TEXT})
 
 
 def read_manifest(data: bytes) -> str | None:
@@ -74,4 +166,7 @@ def _reason(error: Exception) -> str:
     """The sentence in onnxruntime's message, without codes and C++ signatures."""
     text = " ".join(str(error).split())
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    custom = re.search(r"(?:Fatal error: |No Op registered for )([\w.:]+?)(?:\(| is not|\s)", text)
+    if custom:
+        return f"it uses the custom operation {custom[1]}, which onnxruntime does not have"
     return re.sub(r"\S+\.(cc|h):\d+ .*\) (?=\S)", "", text)
