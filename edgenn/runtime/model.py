@@ -394,7 +394,9 @@ def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant)
     if not _fits(got, wanted):
         raise ModelError(f"{variant.file}: the file takes {got} but its manifest says {wanted}")
     constants = {n: c.shape for n, c in variant.constants.items()}
-    free = {n: s for n, s in {name: wanted, **states, **constants}.items() if -1 in engine.inputs[n]}
+    free = {
+        n: s for n, s in {name: wanted, **states, **constants}.items() if -1 in engine.inputs[n]
+    }
     if free:
         engine.fix(free)
 

@@ -41,7 +41,9 @@ class OnnxEngine:
         nodes = [*session.get_inputs(), *session.get_outputs()]
         for node in nodes:
             if node.type not in _TYPES:
-                raise ModelError(f"its tensor {node.name!r} is a {node.type}, which is not run here")
+                raise ModelError(
+                    f"its tensor {node.name!r} is a {node.type}, which is not run here"
+                )
         self.dtypes: Mapping[str, str] = {n.name: _TYPES[n.type] for n in nodes}
         self.pixels: Mapping[str, tuple[float, float]] = {}
 
