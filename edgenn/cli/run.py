@@ -12,12 +12,15 @@ import click
 from edgenn.bundle.manifest import EngineName, Precision
 from edgenn.cli import _live
 from edgenn.cli._feed import SourceFlags, source_options
+from edgenn.cli._foreign import ForeignFlags, foreign_options
 from edgenn.cli._options import engine_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
+from edgenn.errors import UsageError
 from edgenn.runtime import systemd
-from edgenn.runtime.model import Model, load
+from edgenn.runtime.foreign import is_foreign, load_any
+from edgenn.runtime.model import Model, load, resolve
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
 
@@ -31,6 +34,7 @@ DEFAULT_MODEL = "person"
 @engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
+@foreign_options
 @click.option("--max-frames", type=click.IntRange(min=1), help="End after so many.")
 @click.option(
     "--max-fps",
@@ -49,6 +53,7 @@ def command(
     threads: int,
     conf: float | None,
     iou: float | None,
+    foreign: ForeignFlags,
     max_frames: int | None,
     max_fps: float | None,
     gate: Literal["motion"] | None,
@@ -64,14 +69,7 @@ def command(
     outputs.check()
     hush_opencv()
     with hushed_stderr():
-        loaded = load(
-            model or DEFAULT_MODEL,
-            engine=engine,
-            precision=precision,
-            threads=threads,
-            conf=conf,
-            iou=iou,
-        )
+        loaded = _load(model or DEFAULT_MODEL, foreign, engine, precision, threads, conf, iou)
     variant = loaded.variant
     _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
     with contextlib.ExitStack() as stack:
@@ -98,6 +96,28 @@ def command(
                 if pipeline.health.frames:
                     what = "frame" if loaded.manifest.input.kind == "image" else "window"
                     _live.echo_summary(pipeline.health.summary(), what)
+
+
+def _load(
+    model: str,
+    foreign: ForeignFlags,
+    engine: EngineName | Literal["auto"],
+    precision: Precision | None,
+    threads: int,
+    conf: float | None,
+    iou: float | None,
+) -> Model:
+    path = resolve(model)
+    if is_foreign(path):
+        return load_any(
+            path, engine=engine, threads=threads, conf=conf, iou=iou, wishes=foreign.wishes()
+        )
+    if foreign.given():
+        raise UsageError(
+            f"{model} says itself what it is: it takes no --as, --labels, --normalize, "
+            "--input-order or --imgsz"
+        )
+    return load(model, engine=engine, precision=precision, threads=threads, conf=conf, iou=iou)
 
 
 def _on_the_terminal(model: Model, *, alone: bool, mixed: bool) -> list[Sink]:

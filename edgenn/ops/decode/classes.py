@@ -57,7 +57,7 @@ def settle(match: Match, samples: Sequence[Mapping[str, Floats]]) -> tuple[Match
     elif all(map(_is_distribution, rows)):
         activation, why = "none", "values already sum to 1"
     else:
-        activation, why = "none", "values in 0..1 that do not sum to 1: several classes may hold"
+        activation, why = "none", "values in 0..1 are scores already, of several classes perhaps"
     return replace(match, params={**match.params, "activation": activation}), why
 
 

@@ -41,9 +41,7 @@ class OnnxEngine:
         nodes = [*session.get_inputs(), *session.get_outputs()]
         for node in nodes:
             if node.type not in _TYPES:
-                raise ModelError(
-                    f"its tensor {node.name!r} is a {node.type}, which is not run here"
-                )
+                raise ModelError(f"its tensor {node.name!r} is a {node.type}, not supported")
         self.dtypes: Mapping[str, str] = {n.name: _TYPES[n.type] for n in nodes}
         self.pixels: Mapping[str, tuple[float, float]] = {}
 
@@ -89,7 +87,10 @@ def open_model(data: bytes, threads: int) -> OnnxEngine:
     Raises:
         ModelError: Not a model that onnxruntime can load.
     """
-    outside = external_files(data)
+    try:
+        outside = external_files(data)
+    except ModelError as error:
+        raise ModelError(f"onnxruntime cannot load the model: {error}") from error
     if outside:
         # onnxruntime would look for them in the folder that the user happens to be in.
         raise ModelError(

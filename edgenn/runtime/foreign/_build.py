@@ -142,9 +142,7 @@ def _try(file: Opened, inputs: Inputs) -> list[Mapping[str, Floats]]:
             raise ModelError(f"{file.path}: {error}") from error
         for name, value in found.items():
             if value.size > MAX_ELEMENTS or prod(value.shape) == 0:
-                raise ModelError(
-                    f"{file.path}: its output {name!r} is {value.shape}; it is refused"
-                )
+                raise ModelError(f"{file.path}: its output {name!r} is {value.shape}: refused")
         samples.append({name: value.copy() for name, value in found.items()})
     return samples
 

@@ -74,11 +74,11 @@ def choose_labels(
 def _fit(labels: tuple[str, ...], classes: int) -> tuple[str, ...]:
     if len(labels) == classes:
         return labels
-    if len(labels) == classes + 1 and labels[0].lower() in ("background", "???", "__background__"):
+    first = labels[0].lower()
+    if len(labels) == classes + 1 and first in ("background", "???", "__background__"):
         return labels[1:]
-    if len(labels) == classes - 1 and labels[0].lower() != "background":
-        if classes != 91 or labels != COCO:
-            return ("background", *labels)
+    if len(labels) == classes - 1 and first != "background":
+        return ("background", *labels)
     if labels == COCO and classes in (90, 91):
         names = iter(COCO)
         whole = tuple(f"unused {i}" if i in _GAPS else next(names) for i in range(90))

@@ -26,7 +26,7 @@ def try_apart(path: Path, wishes: Wishes) -> None:
     asked = json.dumps([str(path), wishes.size])
     command = [sys.executable, "-m", "edgenn.runtime.foreign._trial", asked]
     try:
-        code = subprocess.run(
+        code = subprocess.run(  # noqa: S603  no shell, and this very interpreter
             command, timeout=SECONDS, capture_output=True, stdin=subprocess.DEVNULL, check=False
         ).returncode
     except subprocess.TimeoutExpired as error:
