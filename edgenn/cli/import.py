@@ -1,4 +1,4 @@
-"""``edgenn import``: a model file that edgenn did not write becomes a bundle."""
+"""``edgenn import``: a model file that edgenn did not write becomes a bundle."""  # noqa: N999  the name that the user types
 
 from __future__ import annotations
 

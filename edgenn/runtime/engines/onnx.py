@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import onnxruntime as ort
 
 from edgenn.errors import ModelError
 from edgenn.runtime.engines import Extras
-from edgenn.runtime.engines._protobuf import external_files
+from edgenn.runtime.engines._protobuf import external_files, with_weights
 from edgenn.types import Floats
 
 SUFFIX = ".onnx"
@@ -119,17 +118,13 @@ def merged(path: Path) -> bytes:
             raise ModelError(f"{path}: its weights {name!r} are missing; copy them beside it")
         if target.stat().st_size > 1 << 30:
             raise ModelError(f"{path}: its weights {name!r} are too large, over 1 GiB")
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "whole.onnx"
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.optimized_model_filepath = str(whole)
-        options.log_severity_level = 3
-        try:
-            ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise ModelError(f"onnxruntime cannot load the model: {_reason(error)}") from error
-        return whole.read_bytes()
+
+    def read(name: str, offset: int, length: int) -> bytes:
+        with (root / name).open("rb") as file:
+            file.seek(max(offset, 0))
+            return file.read(length)
+
+    return with_weights(data, read)
 
 
 def read_extras(data: bytes) -> Extras:

@@ -72,9 +72,9 @@ def choose_labels(
 
 
 def _fit(labels: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    first = labels[0].lower()
     if len(labels) == classes:
         return labels
-    first = labels[0].lower()
     if len(labels) == classes + 1 and first in ("background", "???", "__background__"):
         return labels[1:]
     if len(labels) == classes - 1 and first != "background":

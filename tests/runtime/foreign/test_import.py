@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import cv2
 import numpy as np
 import onnx
@@ -10,7 +12,9 @@ from onnx import TensorProto, helper
 
 import edgenn
 from edgenn.cli import cli
-from edgenn.errors import EdgennError, ModelError, UsageError
+from edgenn.errors import ModelError, UsageError
+from edgenn.runtime.engines._flatbuffer import tensor_scaling
+from edgenn.runtime.engines._protobuf import external_files
 from edgenn.runtime.foreign import Wishes, describe, load_any
 from edgenn.runtime.foreign.importing import import_model
 from edgenn.runtime.golden import verify
@@ -170,9 +174,7 @@ def test_the_macaw_is_found(real_data, tmp_path):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_damaged_metadata_ends_in_a_sentence(real_data, seed):
-    from edgenn.runtime.engines._flatbuffer import tensor_scaling
-    from edgenn.runtime.engines._protobuf import external_files
-
+    # Whatever else it raises would be a traceback to the user.
     rng = np.random.default_rng(seed)
     for name, read in (
         ("hand_landmark_lite.tflite", tensor_scaling),
@@ -181,7 +183,5 @@ def test_damaged_metadata_ends_in_a_sentence(real_data, seed):
         data = bytearray((real_data / "models" / name).read_bytes()[:100_000])
         for at in rng.integers(0, 4000, 20):
             data[at] = rng.integers(256)
-        try:
+        with contextlib.suppress(ModelError):
             read(bytes(data))
-        except EdgennError as error:
-            assert str(error)
