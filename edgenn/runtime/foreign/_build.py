@@ -177,8 +177,9 @@ def _placing(match: Match, size: tuple[int, int]) -> Placing:
         return Resize(size, shrink="linear")
     if match.fit == "crop":
         return CenterCrop(size, shrink="linear")
-    align = "start" if match.fit == "letterbox-start" else "center"
-    return Letterbox(size, pad=match.pad, align=align, shrink="linear")
+    if match.fit == "letterbox-start":
+        return Letterbox(size, pad=match.pad, align="start", shrink="linear")
+    return Letterbox(size, pad=match.pad, shrink="linear")
 
 
 def _precision(file: Opened) -> Precision:

@@ -49,13 +49,13 @@ def read_metadata(extras: Extras) -> Said:
                 labels, where = split_lines(content), f"{name} inside the file"
                 break
     size = _literal(text.get("imgsz", ""))
-    sides = size if isinstance(size, list | tuple) else [size, size]
-    whole = len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)
+    given = size if isinstance(size, list | tuple) else [size, size]
+    sides = [s for s in given if isinstance(s, int) and s > 0]
     family = text.get("author", "") + text.get("description", "")
     return Said(
         labels,
         where if labels else "",
-        (sides[0], sides[1]) if whole else None,
+        (sides[0], sides[1]) if len(sides) == len(given) == 2 else None,
         text.get("task", ""),
         "ultralytics" in family.lower() or {"stride", "names", "task"} <= text.keys(),
         text,
