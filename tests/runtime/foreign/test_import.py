@@ -152,6 +152,19 @@ def test_weights_beside_the_file_are_merged_and_none_from_elsewhere(tmp_path):
     np.testing.assert_allclose(white.infer(tensor)["logits"][0], values.sum(0))
 
 
+def test_weights_that_an_old_file_lists_as_inputs_are_none(tmp_path):
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])
+    w = helper.make_tensor_value_info("w", TensorProto.FLOAT, [1, 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])
+    weight = onnx.numpy_helper.from_array(np.ones((1, 3), np.float32), "w")
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0),
+        helper.make_node("Mul", ["m", "w"], ["y"]),
+    ]
+    write(tmp_path / "o.onnx", nodes, [x, w], [y], [weight])
+    assert len(load_any(tmp_path / "o.onnx", wishes=PLAIN).predict(PICTURE).scores) == 3
+
+
 def test_a_custom_operation_is_named(tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])
