@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edgenn.errors import BundleError, ModelError
 from edgenn.ops.crop import RegionRule
-from edgenn.ops.preprocess import Crop, Layout, Letterbox, Normalize, Resize, Step
+from edgenn.ops.preprocess import CenterCrop, Layout, Letterbox, Normalize, Resize, Step
 
 SCHEMA_VERSION = 1
 # Above this a manifest could ask for more memory than a device has.
@@ -24,7 +24,7 @@ MAX_STATE = 1 << 24
 Task = Literal["detect", "classify", "sequence"]
 EngineName = Literal["onnx", "litert"]
 Precision = Literal["fp32", "fp16", "int8"]
-AnyStep = Annotated[Letterbox | Resize | Crop | Normalize, Field(discriminator="op")]
+AnyStep = Annotated[Letterbox | Resize | CenterCrop | Normalize, Field(discriminator="op")]
 
 
 class Strict(BaseModel):
@@ -54,7 +54,7 @@ class ImageInput(Strict):
     @model_validator(mode="after")
     def _size_is_that_of_its_step(self) -> ImageInput:
         first = self.steps[0] if self.steps else None
-        if isinstance(first, Letterbox | Resize | Crop) and first.size != self.size:
+        if isinstance(first, Letterbox | Resize | CenterCrop) and first.size != self.size:
             raise ValueError(f"the input is {self.size} but its first step makes {first.size}")
         return self
 
@@ -126,26 +126,6 @@ class State(Strict):
         return self
 
 
-class Constant(Strict):
-    """An input that is the same at every step, as some foreign files want it.
-
-    Attributes:
-        input: Tensor name of the input in this manifest.
-        shape: Its shape.
-        values: Its numbers, in order.
-    """
-
-    input: str
-    shape: tuple[Annotated[int, Field(gt=0)], ...]
-    values: tuple[float, ...] = Field(max_length=1024)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Constant:
-        if prod(self.shape) != len(self.values):
-            raise ValueError(f"{self.input} has {len(self.values)} numbers for {self.shape}")
-        return self
-
-
 class Tolerance(Strict):
     """How far a variant may be from the trained network on the golden samples.
 
@@ -158,6 +138,24 @@ class Tolerance(Strict):
     agreement: float = Field(ge=0, le=1)
 
 
+class Constant(Strict):
+    """An input of the file that is the same at every inference.
+
+    Attributes:
+        shape: Of the tensor.
+        values: Row by row.
+    """
+
+    shape: tuple[Annotated[int, Field(gt=0)], ...]
+    values: tuple[float, ...] = Field(max_length=4096)
+
+    @model_validator(mode="after")
+    def _fills_its_shape(self) -> Constant:
+        if prod(self.shape) != len(self.values):
+            raise ValueError(f"{len(self.values)} values do not fill the shape {self.shape}")
+        return self
+
+
 class Variant(Strict):
     """One model file.
 
@@ -167,6 +165,7 @@ class Variant(Strict):
         precision: fp32, fp16 or int8.
         layout: Axis order of picture tensors in this file.
         tensors: Manifest tensor name to the file's own tensor name.
+        constants: Further inputs, by the file's own tensor name.
         sha256: Hash of the file, hex; empty in a manifest embedded in that file.
         size: Bytes of the file; 0 in an embedded manifest.
         metrics: What was measured at export (task metric, drop, latency).
@@ -178,6 +177,7 @@ class Variant(Strict):
     precision: Precision
     layout: Layout = "nchw"
     tensors: dict[str, str]
+    constants: dict[str, Constant] = {}
     sha256: str = ""
     size: int = Field(default=0, ge=0)
     metrics: dict[str, float] = {}
@@ -253,12 +253,13 @@ class Chain(Strict):
 
 
 class Provenance(Strict):
-    """Where the weights come from."""
+    """Where the weights come from; ``foreign`` where edgenn did not train them."""
 
     edgenn: str
     recipe_sha256: str = ""
     data_sha256: str = ""
     seed: int = 0
+    foreign: bool = False
     licence: str = ""
     data: str = ""
     versions: dict[str, str] = {}
@@ -276,7 +277,6 @@ class Manifest(Strict):
         outputs: Names of the net's outputs, in order.
         decode: How outputs become a prediction.
         state: Tensors carried from step to step by streaming nets.
-        constants: Inputs that are the same at every step.
         temporal: Defaults of temporal stages, by stage name.
         chain: Nets that go on from what this one, a detector, finds.
         variants: The model files.
@@ -292,7 +292,6 @@ class Manifest(Strict):
     outputs: tuple[str, ...] = Field(min_length=1)
     decode: Decode
     state: tuple[State, ...] = ()
-    constants: tuple[Constant, ...] = ()
     temporal: dict[str, dict[str, Any]] = {}
     chain: Chain | None = None
     variants: tuple[Variant, ...] = ()
@@ -303,7 +302,6 @@ class Manifest(Strict):
     def _tensors_are_named(self) -> Manifest:
         wanted = {self.input.name, *self.outputs}
         wanted |= {name for state in self.state for name in (state.input, state.output)}
-        wanted |= {constant.input for constant in self.constants}
         for variant in self.variants:
             missing = wanted - set(variant.tensors)
             if missing:

@@ -9,17 +9,27 @@ import click
 
 from edgenn.bundle.manifest import Manifest
 from edgenn.bundle.store import open_bundle
+from edgenn.cli._foreign import ForeignFlags, foreign_options
 from edgenn.cli._table import echo_table
+from edgenn.runtime.foreign import describe, is_foreign
 from edgenn.runtime.model import read_bare, resolve
 
 
 @click.command(short_help="Say what a bundle or model file holds.")
 @click.argument("model")
+@foreign_options
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
-def command(model: str, as_json: bool) -> None:
+def command(model: str, foreign: ForeignFlags, as_json: bool) -> None:
     """Print what MODEL, a bundle, a bare model file or a built-in model, says of itself."""
     path = resolve(model)
-    if path.is_file() and path.suffix in (".onnx", ".tflite"):
+    if is_foreign(path):
+        found = describe(path, foreign.wishes())
+        manifest = found.manifest
+        if not as_json:
+            for reason in found.reasons:
+                click.echo(f"inferred    {reason}")
+            click.echo()
+    elif path.is_file() and path.suffix in (".onnx", ".tflite"):
         manifest = read_bare(path)[0]
     else:
         bundle = open_bundle(path)
@@ -65,7 +75,9 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "golden": golden,
         "data": made.data or "not stated",
         "licence": made.licence or "not stated",
-        "made with": f"edgenn {made.edgenn}, recipe {made.recipe_sha256[:12]}, "
+        "made with": f"foreign file, imported by edgenn {made.edgenn}"
+        if made.foreign
+        else f"edgenn {made.edgenn}, recipe {made.recipe_sha256[:12]}, "
         f"data {made.data_sha256[:12]}, seed {made.seed}",
     }
 

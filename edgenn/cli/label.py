@@ -15,7 +15,7 @@ from edgenn.errors import UsageError
 @click.option(
     "--teacher",
     required=True,
-    help="Detector: a bundle, a built-in model, or an ONNX file in the layout of YOLOX.",
+    help="Detector: a bundle, a built-in model, or an ONNX or TFLite file from elsewhere.",
 )
 @click.option("--source", required=True, help="Video, or folder of pictures.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")

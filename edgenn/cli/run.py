@@ -12,14 +12,17 @@ import click
 from edgenn.bundle.manifest import EngineName, Precision
 from edgenn.cli import _live
 from edgenn.cli._feed import SourceFlags, source_options
+from edgenn.cli._foreign import ForeignFlags, foreign_options
 from edgenn.cli._loop import LoopFlags, loop_options
 from edgenn.cli._options import engine_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import calm_opencv, hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
 from edgenn.cli._stages import StageFlags, stage_options
+from edgenn.errors import UsageError
 from edgenn.runtime import systemd
-from edgenn.runtime.model import load
+from edgenn.runtime.foreign import is_foreign, load_any
+from edgenn.runtime.model import Model, load, resolve
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
 
@@ -33,6 +36,7 @@ DEFAULT_MODEL = "person"
 @engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
+@foreign_options
 @loop_options
 @stage_options
 @output_options
@@ -44,6 +48,7 @@ def command(
     threads: int,
     conf: float | None,
     iou: float | None,
+    foreign: ForeignFlags,
     loop: LoopFlags,
     over_time: StageFlags,
     outputs: OutputFlags,
@@ -60,7 +65,7 @@ def command(
     calm_opencv()
     with hushed_stderr():
         wishes: dict[str, Any] = {"engine": engine, "threads": threads, "conf": conf, "iou": iou}
-        loaded = load(model or DEFAULT_MODEL, precision=precision, **wishes)
+        loaded = _load(model or DEFAULT_MODEL, foreign, precision, wishes)
         arguments = loop.arguments(**wishes)
     variant = loaded.variant
     _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
@@ -88,6 +93,20 @@ def command(
                 if pipeline.health.frames:
                     what = "frame" if loaded.manifest.input.kind == "image" else "window"
                     _live.echo_summary(pipeline.health.summary(), what)
+
+
+def _load(
+    name: str, foreign: ForeignFlags, precision: Precision | None, wishes: dict[str, Any]
+) -> Model:
+    path = resolve(name)
+    if is_foreign(path):
+        return load_any(path, wishes=foreign.wishes(), **wishes)
+    if foreign.given():
+        raise UsageError(
+            f"{name} says itself what it is: it takes no --as, --labels, --normalize, "
+            "--input-order or --imgsz"
+        )
+    return load(name, precision=precision, **wishes)
 
 
 def _on_the_terminal(follows: bool, *, alone: bool, mixed: bool) -> list[Sink]:

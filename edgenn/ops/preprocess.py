@@ -3,8 +3,8 @@
 A list of steps describes the work; the steps travel in the manifest, the code
 does not. Training augments its samples and then calls the same functions.
 
-Picture steps run in this order: one that fixes the size (`Letterbox` or
-`Resize`), then `Normalize`. Window steps: `Normalize` alone, per channel.
+Picture steps run in this order: one that fixes the size (`Letterbox`, `Resize` or
+`CenterCrop`), then `Normalize`. Window steps: `Normalize` alone, per channel.
 """
 
 from __future__ import annotations
@@ -73,29 +73,6 @@ class Resize:
 
 
 @dataclass(frozen=True)
-class Crop:
-    """Cut the middle out, with the aspect of ``size``, and bring that to ``size``.
-
-    Attributes:
-        size: Height, width in pixels.
-        share: Of the picture's shorter side, so much is kept; classifiers are often measured
-            with 0.875.
-        shrink: How it is made smaller, as in `Letterbox`.
-    """
-
-    size: tuple[int, int]
-    share: float = 1.0
-    shrink: Shrink = "area"
-    op: Literal["crop"] = "crop"
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-
-    def __post_init__(self) -> None:
-        _check_size(self.size)
-        if not 0 < self.share <= 1:
-            raise ModelError(f"the share that is kept must lie in 0..1, not {self.share}")
-
-
-@dataclass(frozen=True)
 class Normalize:
     """``(x * scale - mean) / std`` per channel, in the net's channel order."""
 
@@ -115,8 +92,31 @@ class Normalize:
             raise ModelError("normalisation needs finite numbers, and std above 0")
 
 
-Placing = Letterbox | Resize | Crop
-Step = Placing | Normalize
+@dataclass(frozen=True)
+class CenterCrop:
+    """Scale the shorter side and cut ``size`` out of the middle, as classifiers are measured.
+
+    Attributes:
+        size: Height, width in pixels.
+        share: How much of the largest fitting cut is kept along each side, over 0 to 1;
+            0.875 is 224 out of 256.
+        shrink: How it is made smaller, as in `Letterbox`.
+    """
+
+    size: tuple[int, int]
+    share: float = 0.875
+    shrink: Shrink = "area"
+    op: Literal["center-crop"] = "center-crop"
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        if not 0 < self.share <= 1:
+            raise ModelError(f"the share that a cut keeps must lie in 0..1, not {self.share}")
+
+
+Placing = Letterbox | Resize | CenterCrop
+Step = Letterbox | Resize | CenterCrop | Normalize
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,9 @@ def place(image: Image, step: Placing, out: Image | None = None) -> Image:
     if isinstance(step, Resize):
         _resize(image, out, step.shrink)
         return out
-    if isinstance(step, Crop):
-        top, left, inner_height, inner_width = _crop_window(image.shape[:2], step)
-        _resize(image[top : top + inner_height, left : left + inner_width], out, step.shrink)
+    if isinstance(step, CenterCrop):
+        top, left, bottom, right = _crop_window(image.shape[:2], step)
+        _resize(image[top:bottom, left:right], out, step.shrink)
         return out
     top, left, inner_height, inner_width = _letterbox_window(image.shape[:2], step)
     bottom, right = top + inner_height, left + inner_width
@@ -198,9 +198,9 @@ def geometry(frame_size: tuple[int, ...], step: Placing) -> Geometry:
     height, width = frame_size[:2]
     if isinstance(step, Resize):
         return Geometry((height, width), step.size[1] / width, step.size[0] / height)
-    if isinstance(step, Crop):
-        top, left, inner_height, inner_width = _crop_window((height, width), step)
-        across, down = step.size[1] / inner_width, step.size[0] / inner_height
+    if isinstance(step, CenterCrop):
+        top, left, bottom, right = _crop_window((height, width), step)
+        across, down = step.size[1] / (right - left), step.size[0] / (bottom - top)
         return Geometry((height, width), across, down, -left * across, -top * down)
     top, left, inner_height, inner_width = _letterbox_window((height, width), step)
     return Geometry((height, width), inner_width / width, inner_height / height, left, top)
@@ -366,14 +366,13 @@ def _letterbox_window(frame_size: tuple[int, ...], step: Letterbox) -> tuple[int
     return (height - inner_height) // 2, (width - inner_width) // 2, inner_height, inner_width
 
 
-def _crop_window(frame_size: tuple[int, ...], step: Crop) -> tuple[int, int, int, int]:
-    """Top, left, height, width of the part of a frame that is kept."""
-    height, width = step.size
-    ratio = min(frame_size[0] / height, frame_size[1] / width) * step.share
-    inner_height = max(1, min(frame_size[0], round(height * ratio)))
-    inner_width = max(1, min(frame_size[1], round(width * ratio)))
-    top, left = (frame_size[0] - inner_height) // 2, (frame_size[1] - inner_width) // 2
-    return top, left, inner_height, inner_width
+def _crop_window(frame_size: tuple[int, ...], step: CenterCrop) -> tuple[int, int, int, int]:
+    height, width = frame_size[:2]
+    ratio = min(height / step.size[0], width / step.size[1]) * step.share
+    inner_height = max(1, min(height, round(step.size[0] * ratio)))
+    inner_width = max(1, min(width, round(step.size[1] * ratio)))
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    return top, left, top + inner_height, left + inner_width
 
 
 def _resize(image: Image, out: Image, shrink: Shrink) -> None:

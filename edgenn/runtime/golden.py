@@ -271,6 +271,7 @@ def _replay(model: Model, sample: GoldenSample) -> tuple[list[Pair], float]:
     step = spec.steps[0]
     assert step.op != "normalize"
     placed = place(np.asarray(sample.raw, np.uint8), step)
+    model.reset()
     shift = float(np.abs(placed.astype(np.int16) - sample.placed.astype(np.int16)).mean())
     return [(sample.outputs, model.infer(model.finish_image(sample.placed)))], shift
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import logging
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,10 +22,6 @@ from edgenn.ops.window import step_ends
 from edgenn.runtime import engines
 from edgenn.types import Floats, Frame, Image, Prediction, Window
 
-if TYPE_CHECKING:
-    from edgenn.runtime.foreign import Described
-
-_log = logging.getLogger(__name__)
 # Modules any one of which makes an engine usable, in order of preference.
 _PACKAGES: dict[EngineName, tuple[str, ...]] = {
     "litert": ("ai_edge_litert", "tflite_runtime"),
@@ -65,6 +60,10 @@ class Model:
         except ModelError as error:
             raise ModelError(f"{variant.file}: {error}") from error
         _check_tensors(self.engine, manifest, variant)
+        self._constants: dict[str, Floats] = {
+            name: np.asarray(constant.values, np.float32).reshape(constant.shape)
+            for name, constant in variant.constants.items()
+        }
         self._memory: dict[str, Floats] = {}
         self._params = _override(manifest, {"conf": conf, "iou": iou})
         self._equip()
@@ -105,9 +104,6 @@ class Model:
             names[state.input]: np.full(state.shape, state.initial, np.float32)
             for state in self.manifest.state
         }
-        for constant in self.manifest.constants:
-            values = np.array(constant.values, np.float32).reshape(constant.shape)
-            self._memory[names[constant.input]] = values
 
     def follow(self, values: Floats | Image) -> Iterator[tuple[int, Prediction]]:
         """Look at a recording from its beginning.
@@ -202,7 +198,9 @@ class Model:
         The memory of a streaming model goes one step on.
         """
         names = self.variant.tensors
-        raw = self.engine.run({names[self.manifest.input.name]: tensor, **self._memory})
+        raw = self.engine.run(
+            {names[self.manifest.input.name]: tensor, **self._constants, **self._memory}
+        )
         for state in self.manifest.state:
             self._memory[names[state.input]] = raw[names[state.output]]
         return {name: raw[names[name]] for name in self.manifest.outputs}
@@ -221,7 +219,7 @@ def load(
     conf: float | None = None,
     iou: float | None = None,
 ) -> Model:
-    """Load a bundle, a bare model file written by ``edgenn export``, or a built-in model.
+    """Load a bundle, a model file, also one that edgenn did not write, or a built-in model.
 
     Args:
         path: Path of a .edgenn, .onnx or .tflite file or bundle folder, or the
@@ -233,14 +231,17 @@ def load(
         iou: NMS overlap threshold of detectors, 0..1; None keeps the model's own.
 
     Raises:
-        ModelError: The file is missing, damaged, or no model that edgenn wrote.
+        ModelError: The file is missing, damaged, or of a layout that is not known.
         UsageError: The bundle has no such variant.
         MissingExtraError: No installed engine can run it.
     """
     found = resolve(path)
-    if is_foreign(found):
-        return _load_foreign(found, engine, precision, threads).model(conf=conf, iou=iou)
-    if found.suffix not in (".onnx", ".tflite") or found.is_dir():
+    if found.suffix in (".onnx", ".tflite") and found.is_file():
+        from edgenn.runtime import foreign  # it makes models itself
+
+        if foreign.is_foreign(found):
+            return foreign.load_any(found, engine=engine, threads=threads, conf=conf, iou=iou)
+    else:
         bundle = open_bundle(found)
         if bundle.manifest.chain is not None:
             from edgenn.runtime.chain import ChainModel  # it is made of models
@@ -302,37 +303,6 @@ def installed() -> list[EngineName]:
         for name, packages in _PACKAGES.items()
         if any(p in sys.modules or importlib.util.find_spec(p) for p in packages)
     ]
-
-
-def is_foreign(path: Path) -> bool:
-    """Whether a path is that of a model file without a manifest.
-
-    Raises:
-        ModelError: It is damaged.
-    """
-    if path.suffix not in (".onnx", ".tflite") or not path.is_file():
-        return False
-    data = path.read_bytes()
-    refuse_impostor(data[:512], str(path))
-    name = "onnx" if path.suffix == ".onnx" else "litert"
-    try:
-        return plugins.load(engines, name).read_manifest(data) is None
-    except ModelError:
-        # Weights in a file beside it, or damaged: who reads it next says which.
-        return name == "onnx"
-
-
-def _load_foreign(
-    path: Path, engine: EngineName | Literal["auto"], precision: Precision | None, threads: int
-) -> Described:
-    """A foreign file, understood; what was inferred goes to the log."""
-    from edgenn.runtime.foreign import describe  # it makes models
-
-    found = describe(path, threads=threads)
-    _refuse_other(path, found.manifest.variants[0], engine, precision)
-    for line in found.said:
-        _log.info("%s: %s", path.name, line)
-    return found
 
 
 def _refuse_other(
@@ -419,8 +389,7 @@ def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant)
     outputs = [*manifest.outputs, *(state.output for state in manifest.state)]
     missing = [n for n in outputs if variant.tensors[n] not in engine.outputs]
     states = {variant.tensors[state.input]: state.shape for state in manifest.state}
-    states |= {variant.tensors[c.input]: c.shape for c in manifest.constants}
-    if {name, *states} != engine.inputs.keys() or missing:
+    if {name, *states, *variant.constants} != engine.inputs.keys() or missing:
         raise ModelError(
             f"{variant.file}: the file's tensors {sorted(engine.inputs)} -> "
             f"{list(engine.outputs)} are not those of its manifest"
@@ -441,8 +410,13 @@ def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant)
     got = engine.inputs[name]
     if not _fits(got, wanted):
         raise ModelError(f"{variant.file}: the file takes {got} but its manifest says {wanted}")
+    constants = {n: c.shape for n, c in variant.constants.items()}
+    free = {
+        n: s for n, s in {name: wanted, **states, **constants}.items() if -1 in engine.inputs[n]
+    }
+    if free:
+        engine.fix(free)
 
 
 def _fits(got: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether a file's shape, -1 where it is free, takes an array of the wanted one."""
     return len(got) == len(wanted) and all(g in (-1, w) for g, w in zip(got, wanted, strict=True))

@@ -215,3 +215,16 @@ def test_a_window_takes_no_picture_steps(steps):
 def test_impossible_steps_are_refused(make, reason):
     with pytest.raises(ModelError, match=reason):
         make()
+
+
+def test_a_centre_cut_keeps_the_middle_and_maps_back():
+    from edgenn.ops.preprocess import CenterCrop, geometry, place
+
+    frame = np.zeros((100, 200, 3), np.uint8)
+    frame[40:60, 90:110] = 255  # boxes are cut to the frame, this one lies inside
+    step = CenterCrop((40, 40), share=0.8)
+    placed = place(frame, step)
+    rows, columns = np.nonzero(placed[..., 0] > 127)
+    box = [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]
+    back = geometry(frame.shape, step).to_frame(np.array(box, np.float32))
+    np.testing.assert_allclose(back, [[90, 40, 110, 60]], atol=2)

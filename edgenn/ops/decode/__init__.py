@@ -75,7 +75,6 @@ class Match:
         mean: Per channel on 0..255, subtracted first; None where the family does not say.
         std: Per channel on 0..255, divided by; None where the family does not say.
         pad: Grey level of padding, 0..255.
-        labels: What the classes are called, where all files of the layout mean the same.
     """
 
     outputs: Mapping[str, str]
@@ -88,4 +87,3 @@ class Match:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     pad: int = 114
-    labels: tuple[str, ...] = ()

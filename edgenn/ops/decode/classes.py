@@ -1,13 +1,9 @@
-"""Classifiers: one tensor ``logits`` with C numbers, in any shape, to a score per class.
-
-Nets of edgenn give logits, of which softmax makes scores. Foreign files may give scores
-already, or logits of labels that do not exclude each other, of which each is a sigmoid.
-"""
+"""Classifiers: one tensor ``logits`` of (1, C), by softmax or sigmoid to scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,24 +14,51 @@ from edgenn.ops.decode._params import parse
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Classification, Floats
 
-# Sums of scores in float16 or codes of 8 bits are off by so much.
-_ROUNDING = 0.05
-_IMAGENET = (1000, 1001)
-_MOST = 100_000
-
 
 @dataclass(frozen=True)
 class Params:
     """What the manifest may set.
 
     Attributes:
-        activation: What makes scores of the tensor: "softmax", "sigmoid", "none", or "auto",
-            which is none where all numbers lie in 0..1 and softmax elsewhere.
-        skip: Whether the first number is that of a background without a label.
+        activation: What makes scores of the tensor: "softmax", "sigmoid" where several classes
+            may hold at once, "none" where the net did it itself; "auto" is "none" where all
+            values lie in 0..1 and sum to about 1, else "softmax".
     """
 
     activation: Literal["softmax", "sigmoid", "none", "auto"] = "softmax"
-    skip: bool = False
+
+
+def recognise(file: Foreign) -> Match | None:
+    """One tensor (1, C), or (1, C, 1, 1) or (1, 1, 1, C) as pooling leaves it."""
+    if len(file.outputs) != 1:
+        return None
+    ((name, shape),) = file.outputs.items()
+    if len(shape) not in (2, 4) or shape[0] not in (-1, 1):
+        return None
+    sizes = [n for n in shape[1:] if n != 1]
+    if len(sizes) != 1 or sizes[0] < 2:
+        return None
+    return Match(
+        {"logits": name},
+        sizes[0],
+        f"output {shape}: a score for each of {sizes[0]} classes",
+        # A net with a few numbers may as well tell points or a box.
+        sure=sizes[0] >= 10 or file.labels == sizes[0],
+        params={"activation": "auto"},
+        fit="crop",
+    )
+
+
+def settle(match: Match, samples: Sequence[Mapping[str, Floats]]) -> tuple[Match, str]:
+    """Tell the activation from outputs of a few pictures, by the decoder's names; and say why."""
+    rows = np.stack([sample["logits"].reshape(-1) for sample in samples])
+    if rows.min() < 0 or rows.max() > 1:
+        activation, why = "softmax", "values outside of 0..1 are logits"
+    elif all(map(_is_distribution, rows)):
+        activation, why = "none", "values already sum to 1"
+    else:
+        activation, why = "none", "values in 0..1 are scores already, of several classes perhaps"
+    return replace(match, params={**match.params, "activation": activation}), why
 
 
 def build(
@@ -43,29 +66,16 @@ def build(
 ) -> Decoder:
     """Make the decoder."""
     del size
-    p = parse(Params, params)
+    activation = parse(Params, params).activation
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Classification:
         del geometry
         logits = outputs["logits"].reshape(-1)
-        if len(logits) != len(labels) + p.skip:
+        if len(logits) != len(labels):
             raise ModelError(f"the model gives {len(logits)} scores for {len(labels)} labels")
-        scores = _scores(logits, p.activation)
-        return Classification(scores[1:] if p.skip else scores, labels)
+        return Classification(_SCORES[activation](logits), labels)
 
     return decode
-
-
-def _scores(values: Floats, activation: str) -> Floats:
-    if activation == "auto":
-        slack = _ROUNDING / len(values)
-        done = values.min() >= -slack and values.max() <= 1 + slack
-        activation = "none" if done else "softmax"
-    if activation == "softmax":
-        return softmax(values)
-    if activation == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-np.clip(values, -80, 80))), np.float32)
-    return values.clip(0, 1)
 
 
 def softmax(logits: Floats) -> Floats:
@@ -74,24 +84,18 @@ def softmax(logits: Floats) -> Floats:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
 
 
-def recognise(file: Foreign) -> Match | None:
-    """One output whose numbers all lie on one axis."""
-    shapes = {n: [s for s in shape[1:] if s != 1] for n, shape in file.outputs.items()}
-    if len(shapes) != 1:
-        return None
-    (name, inner), *_ = shapes.items()
-    if len(inner) != 1 or not 2 <= inner[0] <= _MOST:
-        return None
-    count = inner[0]
-    # Of ImageNet's files some count a background, which label lists leave out.
-    background = count == max(_IMAGENET) and file.labels == min(_IMAGENET)
-    # Without labels it may as well be an embedding.
-    named = file.labels == count or background
-    return Match(
-        outputs={"logits": name},
-        classes=count - background,
-        why=f"output {file.outputs[name]}: {count} classes",
-        sure=named or count in _IMAGENET or file.metadata.get("task") == "classify",
-        params={"activation": "auto", **({"skip": True} if background else {})},
-        fit="crop",
-    )
+def sigmoid(logits: Floats) -> Floats:
+    """Logistic function, float32; does not overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float32)
+
+
+def _is_distribution(row: Floats) -> bool:
+    # 8-bit scores are off by half a step each, so the sum is only about 1.
+    return bool(row.min() >= 0 and row.max() <= 1 and abs(row.sum() - 1) < 0.1)
+
+
+def _auto(row: Floats) -> Floats:
+    return row if _is_distribution(row) else softmax(row)
+
+
+_SCORES = {"softmax": softmax, "sigmoid": sigmoid, "none": lambda row: row, "auto": _auto}

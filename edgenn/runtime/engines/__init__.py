@@ -6,30 +6,32 @@ turn arrays into arrays; what they mean is the manifest's business:
 - ``SUFFIX``: ending of the model files that it runs.
 - ``open_model(data: bytes, threads: int) -> Engine``.
 - ``read_manifest(data: bytes) -> str | None``: the JSON embedded in the file.
+
+For files that edgenn did not write a fourth, ``read_extras(data: bytes) -> Extras``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgenn.types import Floats
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """What an input holds.
+class Extras:
+    """What a file carries beside the net.
 
     Attributes:
-        dtype: Its numpy type.
-        scale: Of integers: the step of their codes; 0 where they mean themselves.
-        zero: Of integers: the code of 0.
+        metadata: Text by key.
+        files: Small text files that are packed into it, by name.
+        scaling: Mean and std of the picture in 0..255, None where it does not say.
     """
 
-    dtype: str
-    scale: float = 0.0
-    zero: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    scaling: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 class Engine(Protocol):
@@ -46,21 +48,29 @@ class Engine(Protocol):
         ...
 
     @property
-    def kinds(self) -> Mapping[str, Tensor]:
-        """What every input holds, by name."""
+    def dtypes(self) -> Mapping[str, str]:
+        """Numpy's name of the type of every input and output in the file."""
         ...
 
     @property
-    def metadata(self) -> Mapping[str, str]:
-        """Text that the file carries, by key; of TFLite files also those that are attached."""
+    def pixels(self) -> Mapping[str, tuple[float, float]]:
+        """Mean and std that make a picture's 0..255 the codes of an 8-bit input, by its name."""
+        ...
+
+    def fix(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Settle the free dimensions of inputs, before the first run.
+
+        Raises:
+            ModelError: The model cannot take that shape.
+        """
         ...
 
     def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:
         """One inference.
 
         Args:
-            feeds: float32 arrays by the file's input names. Engines make of them what the
-                file takes: codes of its integers, or another type.
+            feeds: float32 arrays by the file's input names. Engines quantise
+                them where the file takes integers.
 
         Returns:
             float32 arrays by the file's output names, dequantised; the next call

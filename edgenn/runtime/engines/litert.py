@@ -5,6 +5,7 @@ what the device has (32-bit ARM).
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from edgenn.errors import ModelError
-from edgenn.runtime.engines import Tensor
+from edgenn.runtime.engines import Extras
 from edgenn.runtime.engines._fair import FairLock
+from edgenn.runtime.engines._flatbuffer import tensor_scaling
 from edgenn.types import Floats
 
 try:
@@ -31,37 +33,52 @@ except ModuleNotFoundError as _missing:
 SUFFIX = ".tflite"
 MANIFEST_FILE = "edgenn.manifest.json"
 _MAX_MANIFEST = 4 << 20
-_MAX_ATTACHED, _MOST_ATTACHED = 1 << 20, 16
+_MAX_TEXT = 1 << 20
+_MAX_FILES = 64
 
 
 class LiteRtEngine:
     """An interpreter with allocated tensors."""
 
-    def __init__(
-        self,
-        interpreter: Any,  # noqa: ANN401  two packages, no shared type
-        metadata: Mapping[str, str],
-    ) -> None:
+    def __init__(self, interpreter: Any) -> None:  # noqa: ANN401  two packages, no shared type
         self._interpreter = interpreter
         self._turn = FairLock()  # an interpreter has one set of tensors
+        self._look()
+        self.inputs: Mapping[str, tuple[int, ...]] = {
+            name: tuple(int(n) for n in d.get("shape_signature", ())) or _shape(d)
+            for name, d in self._ins.items()
+        }
+
+    def _look(self) -> None:
+        interpreter = self._interpreter
         self._ins: dict[str, dict[str, Any]] = {
             d["name"]: d for d in interpreter.get_input_details()
         }
         self._outs: dict[str, dict[str, Any]] = {
             d["name"]: d for d in interpreter.get_output_details()
         }
-        self.inputs: Mapping[str, tuple[int, ...]] = {
-            name: tuple(int(n) for n in _signature(d)) for name, d in self._ins.items()
-        }
         self.outputs: tuple[str, ...] = tuple(self._outs)
-        self.kinds: Mapping[str, Tensor] = {
-            name: Tensor(
-                np.dtype(d["dtype"]).name, float(d["quantization"][0]), int(d["quantization"][1])
-            )
+        both = {**self._ins, **self._outs}
+        self.dtypes: Mapping[str, str] = {n: np.dtype(d["dtype"]).name for n, d in both.items()}
+        self.pixels: Mapping[str, tuple[float, float]] = {
+            name: (float(zero - np.iinfo(d["dtype"]).min), 1 / float(scale))
             for name, d in self._ins.items()
+            for scale, zero in [d["quantization"]]
+            if scale and np.dtype(d["dtype"]).name in ("int8", "uint8")
         }
-        self.metadata: Mapping[str, str] = metadata
-        self._is_free = any(-1 in shape for shape in self.inputs.values())
+
+    def fix(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """See `edgenn.runtime.engines.Engine.fix`."""
+        with self._turn:
+            try:
+                for name, shape in shapes.items():
+                    if _shape(self._ins[name]) != shape:
+                        self._interpreter.resize_tensor_input(self._ins[name]["index"], shape)
+                self._interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                raise ModelError(f"LiteRT cannot take {dict(shapes)}: {_reason(error)}") from error
+            self._look()
+        self.inputs = {**self.inputs, **shapes}
 
     def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:
         """See `edgenn.runtime.engines.Engine.run`."""
@@ -69,36 +86,16 @@ class LiteRtEngine:
             raise ModelError(f"the model takes {sorted(self._ins)}, not {sorted(feeds)}")
         with self._turn:
             try:
-                if self._is_free:
-                    self._fit(feeds)
                 for name, value in feeds.items():
                     details = self._ins[name]
                     self._interpreter.set_tensor(details["index"], quantize(value, details))
                 self._interpreter.invoke()
             except (ValueError, RuntimeError) as error:
-                raise ModelError(f"LiteRT could not run the model: {error}") from error
+                raise ModelError(f"LiteRT could not run the model: {_reason(error)}") from error
             return {
                 name: dequantize(self._interpreter.get_tensor(d["index"]), d)
                 for name, d in self._outs.items()
             }
-
-    def _fit(self, feeds: Mapping[str, Floats]) -> None:
-        """Give free inputs the shapes of what they get."""
-        changed = False
-        for name, value in feeds.items():
-            details = self._ins[name]
-            if tuple(details["shape"]) != value.shape and -1 in self.inputs[name]:
-                self._interpreter.resize_tensor_input(details["index"], value.shape, strict=True)
-                changed = True
-        if changed:
-            self._interpreter.allocate_tensors()
-            self._ins = {d["name"]: d for d in self._interpreter.get_input_details()}
-
-
-def _signature(details: Mapping[str, Any]) -> tuple[int, ...]:
-    """The shape of a tensor, -1 where it is free."""
-    free = details.get("shape_signature")
-    return tuple(details["shape"]) if free is None or not len(free) else tuple(free)
 
 
 def open_model(data: bytes, threads: int) -> LiteRtEngine:
@@ -115,26 +112,8 @@ def open_model(data: bytes, threads: int) -> LiteRtEngine:
         interpreter = Interpreter(model_content=data, num_threads=threads or None)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"LiteRT cannot load the model: {error}") from error
-    return LiteRtEngine(interpreter, read_attached(data))
-
-
-def read_attached(data: bytes) -> dict[str, str]:
-    """Texts in the zip appended to the file, by their names: labels, or metadata as JSON.
-
-    Those that are too large, no text or damaged are left out: they are only hints.
-    """
-    found: dict[str, str] = {}
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        return found
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for info in archive.infolist()[:_MOST_ATTACHED]:
-                if info.filename != MANIFEST_FILE and info.file_size <= _MAX_ATTACHED:
-                    found[info.filename] = archive.read(info).decode()
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError):
-        return found
-    return found
+        raise ModelError(f"LiteRT cannot load the model: {_reason(error)}") from error
+    return LiteRtEngine(interpreter)
 
 
 def read_manifest(data: bytes) -> str | None:
@@ -156,6 +135,24 @@ def read_manifest(data: bytes) -> str | None:
         raise ModelError(f"the manifest in it is damaged: {error}") from error
 
 
+def read_extras(data: bytes) -> Extras:
+    """Text files in the zip appended to the file, and its TFLite Metadata.
+
+    Raises:
+        ModelError: Damaged.
+    """
+    files: dict[str, str] = {}
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                for info in archive.infolist()[:_MAX_FILES]:
+                    if info.file_size <= _MAX_TEXT:
+                        files[info.filename[:256]] = archive.read(info).decode("utf-8", "replace")
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+            raise ModelError(f"the files packed into it are damaged: {error}") from error
+    return Extras({}, files, tensor_scaling(data))
+
+
 def signature(data: bytes) -> dict[str, str]:
     """Names of the one signature's inputs and outputs (``args_0``, ``output_0``, ...) to the
     tensors that `LiteRtEngine` knows them by.
@@ -170,34 +167,52 @@ def signature(data: bytes) -> dict[str, str]:
 def quantize(value: Floats, details: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     """To the tensor's integers, where it has any: ``round(x / scale + zero_point)``, saturated."""
     kind = np.dtype(details["dtype"])
-    if kind.kind in "fb":
+    if kind.kind == "f":
         return value.astype(kind, copy=False)
-    scale, zero = details["quantization"]
-    if not scale:
-        scale, zero = _per_channel(details, 1.0)
-    limits = np.iinfo(kind)
+    limits = np.iinfo(kind) if kind.kind in "iu" else None
+    if limits is None:
+        return value.astype(kind)
+    found = _steps(details, value.ndim)
+    if found is None:
+        return np.rint(value).clip(limits.min, limits.max).astype(kind)
+    scale, zero = found
     codes = np.rint(value / scale + zero).clip(limits.min, limits.max)
     return np.asarray(codes, kind)
-
-
-def _per_channel(details: Mapping[str, Any], plain: float) -> tuple[Any, Any]:
-    """Scales and zeros of a tensor with one per channel, in its shape; else ``plain`` and 0."""
-    given = details["quantization_parameters"]
-    scales, zeros = np.asarray(given["scales"]), np.asarray(given["zero_points"])
-    if not len(scales):
-        return plain, 0
-    shape = [1] * len(details["shape"])
-    shape[int(given["quantized_dimension"])] = -1
-    return scales.reshape(shape), zeros.reshape(shape)
 
 
 def dequantize(value: np.ndarray[Any, Any], details: Mapping[str, Any]) -> Floats:
     """Back to float32: ``(q - zero_point) * scale``."""
     if value.dtype.kind == "f":
         return value.astype(np.float32, copy=False)
-    scale, zero = details["quantization"]
-    if not scale:
-        if not len(details["quantization_parameters"]["scales"]):
-            return value.astype(np.float32)
-        scale, zero = _per_channel(details, 1.0)
+    found = _steps(details, value.ndim) if value.dtype.kind in "iu" else None
+    if found is None:
+        return value.astype(np.float32)
+    scale, zero = found
     return (value.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+
+
+def _steps(details: Mapping[str, Any], rank: int) -> tuple[Any, Any] | None:
+    """Scale and zero point, per tensor or along one axis; None where the codes are the values."""
+    scale, zero = details["quantization"]
+    if scale:
+        return scale, zero
+    several = details.get("quantization_parameters", {})
+    scales = np.asarray(several.get("scales", ()), np.float32)
+    if len(scales) < 2:
+        return None
+    shape = [1] * rank
+    shape[int(several["quantized_dimension"])] = len(scales)
+    return scales.reshape(shape), np.asarray(several["zero_points"], np.float32).reshape(shape)
+
+
+def _shape(details: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(int(n) for n in details["shape"])
+
+
+def _reason(error: Exception) -> str:
+    """One sentence of LiteRT's message."""
+    text = " ".join(str(error).split())
+    custom = re.search(r"unresolved custom op: (\S+?)\.? ", text + " ")
+    if custom:
+        return f"it uses the custom operation {custom[1]}, which LiteRT does not have"
+    return text

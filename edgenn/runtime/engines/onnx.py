@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
 from edgenn.errors import ModelError
-from edgenn.runtime.engines import Tensor
+from edgenn.runtime.engines import Extras
+from edgenn.runtime.engines._protobuf import external_files, with_weights
 from edgenn.types import Floats
 
 SUFFIX = ".onnx"
 MANIFEST_KEY = "edgenn.manifest"
-_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
-_DTYPES = ("float32", "float16", "float64", "bool", *_INTEGERS)
+_MAX_TEXT = 1 << 20
+_TYPES = {
+    f"tensor({name})": kind
+    for name, kind in {
+        "float": "float32", "float16": "float16", "double": "float64", "bool": "bool",
+        **{n: n for n in ("int8", "uint8", "int16", "uint16", "int32", "uint32")},
+        "int64": "int64", "uint64": "uint64",
+    }.items()
+}  # fmt: skip
 
 
 class OnnxEngine:
@@ -29,32 +37,43 @@ class OnnxEngine:
             for i in session.get_inputs()
         }
         self.outputs: tuple[str, ...] = tuple(o.name for o in session.get_outputs())
-        self.kinds: Mapping[str, Tensor] = {
-            i.name: Tensor(_dtype(i.name, i.type)) for i in session.get_inputs()
-        }
-        found = session.get_modelmeta()
-        self.metadata: Mapping[str, str] = {
-            "producer": found.producer_name,
-            "description": found.description,
-            **found.custom_metadata_map,
-        }
-        # What edgenn exports takes float32 and needs no second look.
-        self._casts = {n: k.dtype for n, k in self.kinds.items() if k.dtype != "float32"}
-        self._is_plain = all(o.type == "tensor(float)" for o in session.get_outputs())
+        nodes = [*session.get_inputs(), *session.get_outputs()]
+        for node in nodes:
+            if node.type not in _TYPES:
+                raise ModelError(f"its tensor {node.name!r} is a {node.type}, not supported")
+        self.dtypes: Mapping[str, str] = {n.name: _TYPES[n.type] for n in nodes}
+        self.pixels: Mapping[str, tuple[float, float]] = {}
+
+    def fix(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """See `edgenn.runtime.engines.Engine.fix`."""
+        self.inputs = {**self.inputs, **shapes}  # a session takes any size that the file allows
 
     def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:
         """See `edgenn.runtime.engines.Engine.run`."""
-        given: dict[str, np.ndarray[Any, Any]] = dict(feeds)
-        for name, kind in self._casts.items():
-            if name in given:
-                given[name] = _cast(given[name], kind)
         try:
-            values = self._session.run(None, given)
+            values = self._session.run(
+                None, {name: cast(value, self.dtypes.get(name)) for name, value in feeds.items()}
+            )
         except Exception as error:
             raise ModelError(f"onnxruntime could not run the model: {_reason(error)}") from error
-        if not self._is_plain:
-            values = [_floats(n, v) for n, v in zip(self.outputs, values, strict=True)]
-        return dict(zip(self.outputs, values, strict=True))
+        for name, value in zip(self.outputs, values, strict=True):
+            if not isinstance(value, np.ndarray):
+                raise ModelError(f"its output {name!r} is no tensor")
+        return {
+            name: value.astype(np.float32, copy=False)
+            for name, value in zip(self.outputs, values, strict=True)
+        }
+
+
+def cast(value: Floats, kind: str | None) -> np.ndarray:
+    """To the type that the file wants; whole numbers are rounded and saturate."""
+    if kind is None or kind == "float32":
+        return value
+    wanted = np.dtype(kind)
+    if wanted.kind in "iu":
+        limits = np.iinfo(wanted)
+        return np.rint(value.astype(np.float64)).clip(limits.min, limits.max).astype(wanted)
+    return value.astype(wanted)
 
 
 def open_model(data: bytes, threads: int) -> OnnxEngine:
@@ -67,7 +86,55 @@ def open_model(data: bytes, threads: int) -> OnnxEngine:
     Raises:
         ModelError: Not a model that onnxruntime can load.
     """
+    try:
+        outside = external_files(data)
+    except ModelError as error:
+        raise ModelError(f"onnxruntime cannot load the model: {error}") from error
+    if outside:
+        # onnxruntime would look for them in the folder that the user happens to be in.
+        raise ModelError(
+            f"its weights lie in other files ({', '.join(outside[:3])}); import it from its folder "
+            "with 'edgenn import'"
+        )
     return OnnxEngine(_session(data, threads))
+
+
+def merged(path: Path) -> bytes:
+    """A model with the weights that lie beside it, as one file.
+
+    Raises:
+        ModelError: A weight file is missing, too large, or not in the model's folder.
+    """
+    data = path.read_bytes()
+    outside = external_files(data)
+    if not outside:
+        return data
+    root = path.resolve().parent
+    for name in outside:
+        target = (root / name).resolve()
+        if not name or Path(name).is_absolute() or not target.is_relative_to(root):
+            raise ModelError(f"{path}: its weights are to lie at {name!r}, outside its folder")
+        if not target.is_file():
+            raise ModelError(f"{path}: its weights {name!r} are missing; copy them beside it")
+        if target.stat().st_size > 1 << 30:
+            raise ModelError(f"{path}: its weights {name!r} are too large, over 1 GiB")
+
+    def read(name: str, offset: int, length: int) -> bytes:
+        with (root / name).open("rb") as file:
+            file.seek(max(offset, 0))
+            return file.read(length)
+
+    return with_weights(data, read)
+
+
+def read_extras(data: bytes) -> Extras:
+    """What the file's ``metadata_props`` say.
+
+    Raises:
+        ModelError: Not a model that onnxruntime can load.
+    """
+    found = _session(data, 1).get_modelmeta().custom_metadata_map
+    return Extras({k[:256]: v for k, v in found.items() if len(v) <= _MAX_TEXT})
 
 
 def read_manifest(data: bytes) -> str | None:
@@ -76,38 +143,8 @@ def read_manifest(data: bytes) -> str | None:
     Raises:
         ModelError: Not a model that onnxruntime can load.
     """
-    # A key is in a file as it is written, and a session takes its time to open.
-    if MANIFEST_KEY.encode() not in data:
-        return None
     found: str | None = _session(data, 1).get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
     return found
-
-
-def _dtype(name: str, kind: str) -> str:
-    """The numpy type of "tensor(float16)".
-
-    Raises:
-        ModelError: It is none of numbers.
-    """
-    inner = kind.removeprefix("tensor(").removesuffix(")")
-    inner = {"float": "float32", "double": "float64"}.get(inner, inner)
-    if inner not in _DTYPES:
-        raise ModelError(f"the input {name} is a {kind}, which is not known")
-    return inner
-
-
-def _cast(value: Floats, kind: str) -> np.ndarray[Any, Any]:
-    """To the type of an input; integers are rounded and kept within their range."""
-    if kind.startswith(("int", "uint")):
-        limits = np.iinfo(kind)
-        return np.rint(value).clip(limits.min, limits.max).astype(kind)
-    return value.astype(kind)
-
-
-def _floats(name: str, value: object) -> Floats:
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
-        raise ModelError(f"the output {name} is no tensor of numbers")
-    return value.astype(np.float32, copy=False)
 
 
 def _session(data: bytes, threads: int) -> ort.InferenceSession:
@@ -127,4 +164,7 @@ def _reason(error: Exception) -> str:
     """The sentence in onnxruntime's message, without codes and C++ signatures."""
     text = " ".join(str(error).split())
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    custom = re.search(r"(?:Fatal error: |No Op registered for )([\w.:]+?)(?:\(| is not|\s)", text)
+    if custom:
+        return f"it uses the custom operation {custom[1]}, which onnxruntime does not have"
     return re.sub(r"\S+\.(cc|h):\d+ .*\) (?=\S)", "", text)

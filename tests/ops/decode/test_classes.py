@@ -33,5 +33,5 @@ def test_another_number_of_scores_than_labels_is_refused():
 
 
 def test_parameters_are_refused():
-    with pytest.raises(ModelError, match="no parameter 'conf'"):
+    with pytest.raises(ModelError, match="no parameter 'conf'; there is activation"):
         build({"conf": 0.5}, ("a",), None)

@@ -1,0 +1,68 @@
+"""What a user may say of a model file that edgenn did not write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+from edgenn.cli._options import gathered
+from edgenn.errors import UsageError
+from edgenn.runtime.foreign import Wishes
+from edgenn.runtime.foreign._labels import named
+
+
+@dataclass(frozen=True)
+class ForeignFlags:
+    """Values of the options."""
+
+    layout: str | None
+    labels: str | None
+    normalize: str | None
+    input_order: Literal["rgb", "bgr"] | None
+    imgsz: str | None
+
+    def wishes(self, conf: float | None = None, iou: float | None = None, name: str = "") -> Wishes:
+        """What they say.
+
+        Raises:
+            UsageError: A value that makes no sense.
+        """
+        return Wishes(
+            layout=self.layout or "",
+            labels=named(self.labels) if self.labels else (),
+            normalize=self.normalize or "",
+            color=self.input_order,
+            size=_size(self.imgsz) if self.imgsz else None,
+            conf=conf,
+            iou=iou,
+            name=name,
+        )
+
+    def given(self) -> bool:
+        """Whether the user said anything."""
+        return any((self.layout, self.labels, self.normalize, self.input_order, self.imgsz))
+
+
+foreign_options = gathered(
+    ForeignFlags,
+    "foreign",
+    click.option("--as", "layout", metavar="LAYOUT", help="Foreign files: layout of the outputs."),
+    click.option("--labels", help="Foreign files: coco, imagenet or a file with a name a line."),
+    click.option(
+        "--normalize",
+        help="Foreign files: imagenet, 0..1, -1..1, 0..255 or mean,mean,mean:std,std,std.",
+    ),
+    click.option(
+        "--input-order", type=click.Choice(["rgb", "bgr"]), help="Foreign files: colour order."
+    ),
+    click.option("--imgsz", metavar="H,W", help="Foreign files: size where the file is free."),
+)
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.replace("x", ",").split(",")
+    if len(parts) not in (1, 2) or not all(p.strip().isdecimal() and len(p) < 6 for p in parts):
+        raise UsageError(f"--imgsz takes height,width in pixels, not {text!r}")
+    return int(parts[0]), int(parts[-1])

@@ -1,0 +1,43 @@
+"""Asking the layouts which of them a foreign file has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from edgenn import plugins
+from edgenn.errors import ModelError, UsageError
+from edgenn.ops import decode
+from edgenn.ops.decode import Foreign, Match
+
+
+def choose_layout(file: Foreign, wanted: str, path: Path) -> tuple[str, Match]:
+    """The layout that the user named, or the only one that is sure.
+
+    Raises:
+        ModelError: None fits.
+        UsageError: Several may fit and ``--as`` has to say which, or it names one that does not.
+    """
+    if wanted:
+        plugin = plugins.load(decode, wanted)
+        found = plugin.recognise(file) if hasattr(plugin, "recognise") else None
+        if found is None:
+            raise UsageError(f"--as {wanted} does not fit {path}: it gives {dict(file.outputs)}")
+        return wanted, replace(found, why=f"{found.why}; as asked for")
+    found_all: dict[str, Match] = {}
+    for name in plugins.names(decode):
+        plugin = plugins.load(decode, name)
+        match = plugin.recognise(file) if hasattr(plugin, "recognise") else None
+        if match is not None:
+            found_all[name] = match
+    sure = {name: match for name, match in found_all.items() if match.sure}
+    if len(sure) == 1:
+        return next(iter(sure.items()))
+    if not found_all:
+        known = [n for n in plugins.names(decode) if hasattr(plugins.load(decode, n), "recognise")]
+        raise ModelError(
+            f"{path}: takes {dict(file.inputs)} and gives {dict(file.outputs)}, which no known "
+            f"layout does ({', '.join(known)})"
+        )
+    choices = "; ".join(f"--as {name} ({match.why})" for name, match in (sure or found_all).items())
+    raise UsageError(f"{path}: say how its outputs are to be read: {choices}")

@@ -1,0 +1,112 @@
+"""A foreign file becomes a bundle, with golden samples made by the file itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgenn.bundle.manifest import Golden, Tolerance
+from edgenn.bundle.store import write_bundle
+from edgenn.errors import ModelError
+from edgenn.ops.preprocess import check_image, place
+from edgenn.runtime.foreign._build import Described, describe
+from edgenn.runtime.foreign._trial import try_apart
+from edgenn.runtime.foreign._wishes import Wishes
+from edgenn.runtime.golden import GoldenSample, pack
+from edgenn.runtime.model import Model
+from edgenn.types import Image
+
+# Share of an output's largest value that another processor's arithmetic may differ by.
+_ROOM = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2}
+
+
+def import_model(
+    path: Path, out: Path, wishes: Wishes, pictures: Sequence[Image] = ()
+) -> Described:
+    """Write a foreign file as a bundle.
+
+    The file is first opened in a process of its own, so that a file which makes the engine
+    crash ends in a sentence.
+
+    Args:
+        path: .onnx or .tflite file.
+        out: Bundle to write.
+        wishes: What the user says of it.
+        pictures: (H, W, 3) uint8 BGR, for the golden samples; none: a generated one.
+
+    Returns:
+        What was found, with the bundle's manifest.
+
+    Raises:
+        ModelError: Damaged, or of a layout that is not known.
+        UsageError: The file leaves open what a flag must say.
+        BundleError: The bundle cannot be written.
+    """
+    try_apart(path, wishes)
+    found = describe(path, wishes)
+    (variant,) = found.manifest.variants
+    model = Model(found.manifest, variant, found.data, engine=found.engine)
+    samples = [_sample(model, picture) for picture in pictures or [generated()]]
+    golden = pack(samples)
+    peaks = {
+        name: max(float(np.abs(sample.outputs[name]).max()) for sample in samples)
+        for name in found.manifest.outputs
+    }
+    if not np.isfinite(list(peaks.values())).all():
+        raise ModelError(f"{path} gives NaN or infinity; it is of no use")
+    room = _ROOM[variant.precision]
+    variant = variant.model_copy(
+        update={
+            "sha256": hashlib.sha256(found.data).hexdigest(),
+            "size": len(found.data),
+            "tolerance": Tolerance(
+                max_abs={name: room * max(peak, 1e-3) for name, peak in peaks.items()},
+                agreement=0.5 if variant.precision == "int8" else 0.9,
+            ),
+        }
+    )
+    manifest = found.manifest.model_copy(
+        update={
+            "variants": (variant,),
+            "golden": Golden(
+                sha256=hashlib.sha256(golden).hexdigest(), size=len(golden), count=len(samples)
+            ),
+        }
+    )
+    write_bundle(manifest, {variant.file: found.data, "golden.npz": golden}, out)
+    return replace(found, manifest=manifest)
+
+
+def generated() -> Image:
+    """A picture of blurred blots, (480, 640, 3) uint8, the same everywhere."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3)).astype(np.uint8)
+    return np.asarray(np.repeat(np.repeat(noise, 40, 0), 40, 1), np.uint8)
+
+
+def read_picture(path: Path) -> Image:
+    """A picture for a golden sample.
+
+    Raises:
+        ModelError: Not a picture.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ModelError(f"{path} is not a picture that OpenCV can read")
+    return np.asarray(image, np.uint8)
+
+
+def _sample(model: Model, picture: Image) -> GoldenSample:
+    check_image(picture)
+    spec = model.manifest.input
+    assert spec.kind == "image"
+    step = spec.steps[0]
+    assert step.op != "normalize"
+    placed = place(picture, step)
+    model.reset()
+    outputs = model.infer(model.finish_image(placed))
+    return GoldenSample(picture, placed, {name: value.copy() for name, value in outputs.items()})
