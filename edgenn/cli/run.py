@@ -13,7 +13,7 @@ from edgenn.bundle.manifest import EngineName, Precision
 from edgenn.cli import _live
 from edgenn.cli._feed import SourceFlags, source_options
 from edgenn.cli._loop import LoopFlags, loop_options
-from edgenn.cli._options import engine_options
+from edgenn.cli._options import ProviderFlags, engine_options, provider_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import calm_opencv, hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
@@ -30,6 +30,7 @@ DEFAULT_MODEL = "person"
 @click.argument("model", required=False)
 @source_options
 @engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")
+@provider_options
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
 @loop_options
@@ -40,6 +41,7 @@ def command(
     engine: EngineName | Literal["auto"],
     precision: Precision | None,
     threads: int,
+    place: ProviderFlags,
     conf: float | None,
     iou: float | None,
     loop: LoopFlags,
@@ -57,6 +59,7 @@ def command(
     calm_opencv()
     with hushed_stderr():
         wishes: dict[str, Any] = {"engine": engine, "threads": threads, "conf": conf, "iou": iou}
+        wishes |= place.arguments()
         loaded = load(model or DEFAULT_MODEL, precision=precision, **wishes)
         arguments = loop.arguments(**wishes)
     variant = loaded.variant

@@ -20,6 +20,7 @@ from edgenn.ops import decode as decoders
 from edgenn.ops.preprocess import Geometry, ImagePreprocessor, WindowPreprocessor
 from edgenn.ops.window import step_ends
 from edgenn.runtime import engines
+from edgenn.runtime.engines._providers import Provider, Wish
 from edgenn.types import Floats, Frame, Image, Prediction, Window
 
 # Modules any one of which makes an engine usable, in order of preference.
@@ -49,13 +50,16 @@ class Model:
         threads: int = 0,
         conf: float | None = None,
         iou: float | None = None,
+        provider: Provider = "auto",
+        half: bool = False,
+        profile: str | None = None,
     ) -> None:
         self.manifest = manifest
         self.variant = variant
         self.latency_ms: dict[str, float] = {}
-        plugin = plugins.load(engines, variant.engine)
+        wish = Wish(provider, half, variant.precision == "int8")
         try:
-            self.engine: engines.Engine = plugin.open_model(data, threads)
+            self.engine: engines.Engine = _open(variant, data, threads, wish, profile)
         except ModelError as error:
             raise ModelError(f"{variant.file}: {error}") from error
         _check_tensors(self.engine, manifest, variant)
@@ -211,6 +215,8 @@ def load(
     threads: int = 0,
     conf: float | None = None,
     iou: float | None = None,
+    provider: Provider = "auto",
+    half: bool = False,
 ) -> Model:
     """Load a bundle, a bare model file written by ``edgenn export``, or a built-in model.
 
@@ -222,13 +228,48 @@ def load(
         threads: Worker threads of the engine; 0 lets it choose.
         conf: Confidence threshold of detectors, 0..1; None keeps the model's own.
         iou: NMS overlap threshold of detectors, 0..1; None keeps the model's own.
+        provider: Where ONNX Runtime computes: "cpu"; "cuda" or "tensorrt", which take an
+            ONNX file, fp32 where no precision was named; "auto" changes no choice of a
+            file, and what it does with an ONNX file is in the log.
+        half: TensorRT may compute in fp16.
 
     Raises:
         ModelError: The file is missing, damaged, or no model that edgenn wrote.
-        UsageError: The bundle has no such variant.
-        MissingExtraError: No installed engine can run it.
+        UsageError: The bundle has no such variant, or its engine no such provider.
+        MissingExtraError: No installed engine or provider can run it.
     """
-    return Model(*find(path, engine, precision), threads=threads, conf=conf, iou=iou)
+    found = find(path, *on_gpu(provider, engine, precision))
+    return Model(*found, threads=threads, conf=conf, iou=iou, provider=provider, half=half)
+
+
+def on_gpu(
+    provider: Provider, engine: EngineName | Literal["auto"], precision: Precision | None
+) -> tuple[EngineName | Literal["auto"], Precision | None]:
+    """Engine and precision to look for, given where to compute.
+
+    Raises:
+        UsageError: The engine that was asked for has no providers.
+    """
+    if provider in ("auto", "cpu"):
+        return engine, precision
+    if engine == "litert":
+        raise UsageError(f"LiteRT has no provider {provider}; --provider is for --engine onnx")
+    # A GPU gains nothing from the int8 files, which are quantised for processors.
+    return "onnx", precision or "fp32"
+
+
+def _open(
+    variant: Variant, data: bytes, threads: int, wish: Wish, profile: str | None
+) -> engines.Engine:
+    plugin = plugins.load(engines, variant.engine)
+    if hasattr(plugin, "open_on"):
+        opened: engines.Engine = plugin.open_on(data, threads, wish, profile)
+        return opened
+    if wish.provider not in ("auto", "cpu") or profile is not None:
+        what = f"provider {wish.provider}" if profile is None else "profiler"
+        raise UsageError(f"{variant.file}: the {variant.engine} engine has no {what}")
+    engine: engines.Engine = plugin.open_model(data, threads)
+    return engine
 
 
 def find(

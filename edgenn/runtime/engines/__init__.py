@@ -6,6 +6,10 @@ turn arrays into arrays; what they mean is the manifest's business:
 - ``SUFFIX``: ending of the model files that it runs.
 - ``open_model(data: bytes, threads: int) -> Engine``.
 - ``read_manifest(data: bytes) -> str | None``: the JSON embedded in the file.
+
+One that can compute elsewhere than on the CPU, or write a profile, has a fourth:
+
+- ``open_on(data: bytes, threads: int, wish: Wish, profile: str | None) -> Engine``.
 """
 
 from __future__ import annotations
