@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import logging
 import sys
 from array import array
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class Reply:
         begin: `time.monotonic` of the first timed inference.
         end: The same of the end of the last.
         profile: JSON of a `Profile`; None where there is none.
+        notes: What edgenn would have logged, such as why it computes where it does.
     """
 
     provider: str = ""
@@ -74,6 +76,19 @@ class Reply:
     begin: float = 0.0
     end: float = 0.0
     profile: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Notes(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        self.lines.append(record.getMessage())
 
 
 def durations_file(folder: Path) -> Path:
@@ -185,10 +200,15 @@ def resident_mb() -> float:
 def main() -> None:
     """Answer one request."""
     request = Request(**json.loads(sys.stdin.readline()))
+    notes, log = Notes(), logging.getLogger("edgenn")
+    log.addHandler(notes)
+    log.setLevel(logging.INFO)
+    log.propagate = False
     try:
         reply = measure(request)
     except EdgennError as error:
         reply = Reply(error=str(error))
+    reply = dataclasses.replace(reply, notes=tuple(notes.lines))
     sys.stdout.write(json.dumps(dataclasses.asdict(reply)) + "\n")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ from edgenn.runtime.model import installed, on_gpu, resolve
 # Starting and loading on a slow board; TensorRT builds for minutes.
 _PATIENCE_S = {"tensorrt": 3600.0}
 _IDLE_S = 1.0
+_log = logging.getLogger(__name__)
 Tick = Callable[[str], object]
 
 
@@ -92,6 +94,8 @@ def bench(
     bundle = open_bundle(found)
     variants, skipped = _chosen(bundle, engines, precisions, provider)
     cases = [_Open(variant, count) for variant in variants for count in threads]
+    if provider == "tensorrt":
+        _log.info("TensorRT builds an engine for each new file in the first round: minutes each")
     base = Request(str(found.resolve()), "", 0, provider, half, seconds / rounds, "")
     with tempfile.TemporaryDirectory() as folder, Meter(sysfs) as meter:
         base = dataclasses.replace(base, folder=folder)
@@ -178,6 +182,8 @@ def _round(case: _Open, base: Request) -> None:
     if case.error:
         return  # it would fail again
     reply = _ask(dataclasses.replace(base, file=case.variant.file, threads=case.threads))
+    for note in reply.notes:
+        _log.log(logging.DEBUG if case.replies else logging.INFO, "%s: %s", _name(case), note)
     if reply.error:
         case.error = reply.error
         return
