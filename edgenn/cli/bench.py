@@ -94,13 +94,24 @@ def command(
     with _progress(steps(bundle, **which)) as tick:
         report = bench(bundle, seconds=duration, half=place.half, tick=tick, **which)
     _deliver(report, json_file, out)
+    _complain(report)
+
+
+def _complain(report: Report) -> None:
+    """Say on the error output what is missing from the numbers, or wrong with them.
+
+    Raises:
+        ModelError: There are none at all.
+    """
     failed = [case for case in report.cases if case.error]
     for case in failed:
         click.echo(f"{case.file}, {case.threads} threads: {case.error}", err=True)
     for file, reason in report.skipped.items():
         click.echo(f"{file}: {reason}", err=True)
     if len(failed) == len(report.cases):
-        raise ModelError(f"no variant of {bundle} could be run")
+        raise ModelError(f"no variant of {report.bundle} could be run")
+    if fault := report.disturbance():
+        click.echo(fault, err=True)
 
 
 def _deliver(report: Report, json_file: str | None, out: Path | None) -> None:
@@ -160,6 +171,9 @@ def _compare(first: Path, second: Path) -> None:
     ratios = compare(a, b)
     for note in notes(a, b):
         click.echo(f"differs: {note}")
+    for path, report in ((first, a), (second, b)):
+        if fault := report.disturbance():
+            click.echo(f"{path}: {fault}", err=True)
     click.echo(f"{second} over {first}; below 1 is faster or smaller")
     rows = [
         [

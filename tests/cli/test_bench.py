@@ -44,7 +44,8 @@ def test_json_alone_on_the_standard_output(quick):
     files = {case["file"]: case["p50_ms"] for case in report["cases"]}
     assert len(files) == 4
     assert all(files.values())
-    assert done.stderr == ""
+    # No bar; at most that the machine was busy.
+    assert len(done.stderr.splitlines()) <= 1
 
 
 def test_a_table_a_chart_and_a_comparison_with_itself(run, quick, tmp_path):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgenn.errors import UsageError
 
 SCHEMA_VERSION = 1
+_OWN_CORE = 0.9
 
 
 class _Strict(BaseModel):
@@ -157,6 +158,7 @@ class Report(_Strict):
         settings: How.
         energy: What measured it, or why nothing did.
         idle_watts: Of the board before the first round; None where it cannot say.
+        load: Programs that wanted a core in the minute before the first round, on average.
         cases: Of variants that could be tried, in the order of the manifest.
         skipped: Other variants that were wanted, and why they were not tried.
     """
@@ -169,8 +171,24 @@ class Report(_Strict):
     settings: Settings
     energy: str
     idle_watts: float | None
+    load: float
     cases: tuple[Case, ...]
     skipped: dict[str, str] = {}
+
+    def disturbance(self) -> str:
+        """Why latencies in it are not to be trusted, as a sentence; empty if nothing is known.
+
+        A net with one thread on the CPU keeps a core for all its time, unless another program
+        wants the core as well.
+        """
+        alone = [c for c in self.cases if not c.error and (c.threads, c.provider) == (1, "cpu")]
+        share = min((case.cpu_ms / case.mean_ms for case in alone), default=1.0)
+        if share >= _OWN_CORE and self.load <= self.machine.cores / 2:
+            return ""
+        return (
+            f"the machine was busy (load {self.load:.1f} on {self.machine.cores} cores before, "
+            f"a net had {share:.0%} of a core): trust the CPU time, not the latency"
+        )
 
     def to_json(self) -> str:
         """Indented JSON, keys in the order of this class."""

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -96,6 +97,7 @@ def bench(
     cases = [_Open(variant, count) for variant in variants for count in threads]
     if provider == "tensorrt":
         _log.info("TensorRT builds an engine for each new file in the first round: minutes each")
+    load = os.getloadavg()[0]
     base = Request(str(found.resolve()), "", 0, provider, half, seconds / rounds, "")
     with tempfile.TemporaryDirectory() as folder, Meter(sysfs) as meter:
         base = dataclasses.replace(base, folder=folder)
@@ -128,6 +130,7 @@ def bench(
         ),
         energy=meter.source,
         idle_watts=watts,
+        load=load,
         cases=done,
         skipped=skipped,
     )

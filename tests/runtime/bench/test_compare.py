@@ -33,6 +33,7 @@ def case(p50, **changes):
 
 def report(*cases, machine=None, settings=None, **changes):
     values = {"bundle": "person", "bundle_sha256": "a" * 64, "energy": "none", "idle_watts": None}
+    values["load"] = 0.1
     return Report(
         taken="2026-01-01T00:00:00+00:00",
         machine=MACHINE.model_copy(update=machine or {}),
@@ -84,6 +85,15 @@ def test_another_engine_version_is_what_may_be_compared():
     )
     assert compare(old, new)
     assert notes(old, new) == ["onnxruntime 1.22.0 and 1.23.2", "provider auto and cuda"]
+
+
+def test_a_busy_machine_is_told_from_a_quiet_one():
+    quiet = case(10.0, provider="cpu", mean_ms=10.1, cpu_ms=10.0)
+    shared = case(10.0, provider="cpu", mean_ms=20.0, cpu_ms=10.0)
+    on_gpu = case(10.0, provider="cuda", mean_ms=20.0, cpu_ms=1.0)
+    assert report(quiet, on_gpu).disturbance() == ""
+    assert "50% of a core" in report(quiet, shared).disturbance()
+    assert "load 3.0 on 4 cores" in report(quiet, load=3.0).disturbance()
 
 
 def test_failed_cases_are_left_out():

@@ -40,8 +40,8 @@ def test_every_case_has_numbers_in_their_order(report):
         assert case.cpu_ms > 0
         assert case.memory_mb > 1
         assert len(case.round_p50_ms) == SHORT["rounds"]
-        # Nearly all of the timed seconds are inferences.
-        assert case.mean_ms * case.count == pytest.approx(SHORT["seconds"] * 1e3, rel=0.05)
+        # All of the timed seconds are inferences.
+        assert case.mean_ms * case.count >= 0.99e3 * SHORT["seconds"]
 
 
 def test_energy_is_power_times_time(report):
