@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from edgenn.runtime import engines
 from edgenn.runtime.engines._providers import Provider, Wish
 from edgenn.types import Floats, Frame, Image, Prediction, Window
 
+_log = logging.getLogger(__name__)
 # Modules any one of which makes an engine usable, in order of preference.
 _PACKAGES: dict[EngineName, tuple[str, ...]] = {
     "litert": ("ai_edge_litert", "tflite_runtime"),
@@ -261,6 +263,8 @@ def on_gpu(
 def _open(
     variant: Variant, data: bytes, threads: int, wish: Wish, profile: str | None
 ) -> engines.Engine:
+    if wish.half and wish.provider in ("cpu", "cuda"):
+        raise UsageError(f"--half is for TensorRT, not for --provider {wish.provider}")
     plugin = plugins.load(engines, variant.engine)
     if hasattr(plugin, "open_on"):
         opened: engines.Engine = plugin.open_on(data, threads, wish, profile)
@@ -268,6 +272,8 @@ def _open(
     if wish.provider not in ("auto", "cpu") or profile is not None:
         what = f"provider {wish.provider}" if profile is None else "profiler"
         raise UsageError(f"{variant.file}: the {variant.engine} engine has no {what}")
+    if wish.half:
+        _log.warning("%s runs in %s: --half is for TensorRT", variant.file, variant.precision)
     engine: engines.Engine = plugin.open_model(data, threads)
     return engine
 

@@ -161,6 +161,12 @@ def check_used(plan: Plan, used: Sequence[str]) -> None:
         )
 
 
+def warn_of_half(wish: Wish, plan: Plan) -> None:
+    """Log that ``half`` was asked for and is of no use where the session computes."""
+    if wish.half and plan.name != "tensorrt":
+        _log.warning("--half has no effect on %s, it is for TensorRT", plan.name)
+
+
 def cache_folder(data: bytes, wish: Wish, onnxruntime: str, tensorrt: str) -> Path:
     """Where TensorRT's engine for a file is kept: another for each file, version and precision.
 
@@ -254,7 +260,7 @@ def _told(plan: Plan) -> Iterator[None]:
         (plan.cache / READY).write_text(f"{seconds:.1f} s\n", encoding="utf-8")
         _log.info("TensorRT built its engine in %.0f s", seconds)
     else:
-        _log.warning("TensorRT took no part of this model: it leaves all to the next provider")
+        _log.warning("TensorRT built no engine: it can run no part of this model, or not yet")
 
 
 def _remedy(plan: Plan) -> str:

@@ -77,6 +77,7 @@ def open_on(
     tries = _providers.plans(wish, ort.get_available_providers(), cache_folder(data, wish))
     build = functools.partial(_session, data, threads, profile=profile)
     plan, session = _providers.open_first(tries, build)
+    _providers.warn_of_half(wish, plan)
     return OnnxEngine(session, plan.name)
 
 

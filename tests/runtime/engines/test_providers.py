@@ -160,6 +160,18 @@ def test_load_refuses_a_provider_that_is_not_there(tiny):
         edgenn.load(tiny / "tiny-detect.edgenn", engine="litert", provider="cuda")
 
 
+def test_half_is_never_ignored_without_a_word(tiny, caplog):
+    with pytest.raises(UsageError, match="--half is for TensorRT"):
+        edgenn.load(tiny / "tiny-detect.edgenn", provider="cpu", half=True)
+    edgenn.load(tiny / "tiny-detect.edgenn", engine="litert", precision="int8", half=True)
+    assert "model.int8.tflite runs in int8" in caplog.text
+
+
+def test_onnx_under_auto_says_that_half_has_no_use_on_the_cpu(tiny, caplog):
+    edgenn.load(tiny / "tiny-detect.edgenn", engine="onnx", half=True)
+    assert "half has no effect on cpu" in caplog.text
+
+
 @pytest.fixture
 def pretended(monkeypatch, tiny):
     """An onnxruntime that says it has CUDA, and opens its sessions on the CPU all the same."""
