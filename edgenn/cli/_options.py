@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -67,6 +67,32 @@ def engine_options(engine: str, precision: str) -> Callable[[F], F]:
         return command
 
     return add
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProviderFlags:
+    """Where ONNX Runtime computes; fields as `edgenn.load` takes them."""
+
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"]
+    half: bool
+
+    def arguments(self) -> dict[str, Any]:
+        """By the names that `edgenn.load` has for them."""
+        return dataclasses.asdict(self)
+
+
+provider_options = gathered(
+    ProviderFlags,
+    "place",
+    click.option(
+        "--provider",
+        type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+        default="auto",
+        show_default=True,
+        help="ONNX Runtime: where it computes. auto takes what is ready, and logs why.",
+    ),
+    click.option("--half", is_flag=True, help="TensorRT: compute in fp16."),
+)
 
 
 JOIN_HELP = (

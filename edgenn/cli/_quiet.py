@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import cv2
 
@@ -42,17 +42,28 @@ def hushed_stderr() -> Iterator[None]:
     """Standard error goes nowhere meanwhile, also for C++ code.
 
     LiteRT announces its delegates there whenever it loads a model, and has no switch for it.
+    What edgenn logs is still seen.
     """
     if _log.isEnabledFor(logging.DEBUG):
         yield
         return
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    loggers = [h for h in logging.getLogger().handlers if _writes_to_stderr(h)]
+    voice = os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="replace", buffering=1)
+    before = [handler.setStream(voice) for handler in loggers]
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
+        for handler, stream in zip(loggers, before, strict=True):
+            handler.setStream(stream)
         sys.stderr.flush()
         os.dup2(kept, 2)
+        voice.close()
         os.close(kept)
         os.close(nowhere)
+
+
+def _writes_to_stderr(handler: logging.Handler) -> TypeGuard[logging.StreamHandler[Any]]:
+    return type(handler) is logging.StreamHandler and handler.stream is sys.stderr

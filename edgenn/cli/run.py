@@ -14,7 +14,7 @@ from edgenn.cli import _live
 from edgenn.cli._feed import SourceFlags, source_options
 from edgenn.cli._foreign import ForeignFlags, foreign_options
 from edgenn.cli._loop import LoopFlags, loop_options
-from edgenn.cli._options import engine_options
+from edgenn.cli._options import ProviderFlags, engine_options, provider_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import calm_opencv, hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
@@ -34,6 +34,7 @@ DEFAULT_MODEL = "person"
 @click.argument("model", required=False)
 @source_options
 @engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")
+@provider_options
 @click.option("--conf", type=float, help="Detectors: lowest score.  [the model's own]")
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
 @foreign_options
@@ -46,6 +47,7 @@ def command(
     engine: EngineName | Literal["auto"],
     precision: Precision | None,
     threads: int,
+    place: ProviderFlags,
     conf: float | None,
     iou: float | None,
     foreign: ForeignFlags,
@@ -65,6 +67,7 @@ def command(
     calm_opencv()
     with hushed_stderr():
         wishes: dict[str, Any] = {"engine": engine, "threads": threads, "conf": conf, "iou": iou}
+        wishes |= place.arguments()
         loaded = _load(model or DEFAULT_MODEL, foreign, precision, wishes)
         arguments = loop.arguments(**wishes)
     variant = loaded.variant

@@ -8,19 +8,21 @@ from typing import Literal
 import click
 
 from edgenn.bundle.manifest import EngineName, Precision
-from edgenn.cli._options import engine_options
+from edgenn.cli._options import ProviderFlags, engine_options, provider_options
 from edgenn.errors import ParityError
 
 
 @click.command(short_help="Prove that a bundle computes on this machine what was trained.")
 @click.argument("bundle")
 @engine_options("Only the variants of this engine.", "Only the variants of this precision.")
+@provider_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     bundle: str,
     engine: EngineName | Literal["auto"],
     precision: Precision | None,
     threads: int,
+    place: ProviderFlags,
     as_json: bool,
 ) -> None:
     """Replay the golden samples of BUNDLE through each of its variants.
@@ -33,7 +35,8 @@ def command(
     from edgenn.runtime.golden import verify
 
     with hushed_stderr():
-        checks = verify(bundle, engine=engine, precision=precision, threads=threads)
+        wishes = {"threads": threads, **place.arguments()}
+        checks = verify(bundle, engine=engine, precision=precision, **wishes)
     if as_json:
         click.echo(
             json.dumps(

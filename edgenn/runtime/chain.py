@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -90,30 +90,21 @@ class ChainModel(Model):
     Args:
         bundle: Holds all nets.
         variant: The detector's file; the others run on the same engine where they can.
-        threads: Worker threads of each engine; 0 lets it choose.
-        conf: Confidence threshold of the detector.
-        iou: NMS overlap threshold of the detector.
+        wishes: As `Model` takes them; thresholds are the detector's.
 
     Raises:
         ModelError: A net is damaged or does not do its part.
     """
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        variant: Variant,
-        *,
-        threads: int = 0,
-        conf: float | None = None,
-        iou: float | None = None,
-    ) -> None:
+    def __init__(self, bundle: Bundle, variant: Variant, **wishes: Any) -> None:  # noqa: ANN401
         assert bundle.manifest.chain is not None
         self._chain: Chain = bundle.manifest.chain
-        nets = [_member(bundle.member(m), variant, threads) for m in bundle.manifest.members]
+        # Thresholds are those of the detector.
+        place = {key: value for key, value in wishes.items() if key not in ("conf", "iou")}
+        nets = [_member(bundle.member(m), variant, place) for m in bundle.manifest.members]
         self._landmarks, self._trace = nets[0], nets[1] if len(nets) > 1 else None
         _refuse_unfit(str(bundle.path), self._landmarks, self._trace)
-        data = bundle.read(variant.file)
-        super().__init__(bundle.manifest, variant, data, threads=threads, conf=conf, iou=iou)
+        super().__init__(bundle.manifest, variant, bundle.read(variant.file), **wishes)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -251,14 +242,14 @@ def _overlap(a: Floats, b: Floats) -> bool:
     return bool(iou(a[None], b[None])[0, 0] > _SAME)
 
 
-def _member(bundle: Bundle, first: Variant, threads: int) -> Model:
+def _member(bundle: Bundle, first: Variant, place: dict[str, Any]) -> Model:
     """A net of the chain, on the engine of the first where it has a file for it."""
     engines = {variant.engine for variant in bundle.manifest.variants}
     engine = first.engine if first.engine in engines else "auto"
     if bundle.manifest.chain is not None:
         raise ModelError(f"{bundle.path} is a chain inside of a chain, which is not known")
     chosen = choose(bundle, engine, None)
-    return Model(bundle.manifest, chosen, bundle.read(chosen.file), threads=threads)
+    return Model(bundle.manifest, chosen, bundle.read(chosen.file), **place)
 
 
 def _refuse_unfit(where: str, landmarks: Model, trace: Model | None) -> None:

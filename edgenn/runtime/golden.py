@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -22,7 +22,8 @@ from edgenn.bundle.store import Bundle, open_bundle
 from edgenn.errors import BundleError, MissingExtraError, ModelError, UsageError
 from edgenn.ops.boxes import iou
 from edgenn.ops.preprocess import Geometry, geometry, place
-from edgenn.runtime.model import Model, installed, read_bare, resolve
+from edgenn.runtime.engines._providers import Provider
+from edgenn.runtime.model import Model, installed, on_gpu, read_bare, resolve
 from edgenn.types import Detections, Floats, Image, Prediction
 
 Pair = tuple[Mapping[str, Floats], Mapping[str, Floats]]
@@ -158,6 +159,8 @@ def verify(
     engine: EngineName | Literal["auto"] = "auto",
     precision: Precision | None = None,
     threads: int = 0,
+    provider: Provider = "auto",
+    half: bool = False,
 ) -> list[Check]:
     """Replay a bundle's golden samples through each of its variants on this machine.
 
@@ -166,6 +169,9 @@ def verify(
         engine: Only variants of this engine; "auto" takes all.
         precision: Only variants of this precision; None takes all.
         threads: Worker threads of the engine; 0 lets it choose.
+        provider: Where ONNX Runtime computes; see `edgenn.load`. "cuda" and "tensorrt" leave
+            out the variants of other engines.
+        half: TensorRT may compute in fp16.
 
     Raises:
         BundleError: Damaged, or without golden samples.
@@ -177,13 +183,20 @@ def verify(
         read_bare(found)  # a file that is broken in itself says so first
         raise UsageError(f"{found} is a bare model file without golden samples; verify its bundle")
     bundle = open_bundle(found)
+    engine, _ = on_gpu(provider, engine, precision)
     variants = _chosen(bundle, engine, precision)
     if not variants:
         raise UsageError(f"{bundle.path} has no variant of that engine and precision")
-    checks = _check_all(bundle, variants, threads)
+    wishes: dict[str, Any] = {"threads": threads, "provider": provider, "half": half}
+    checks = _check_all(bundle, variants, **wishes)
     for member in bundle.manifest.members:
         inner = bundle.member(member)
-        checks += _check_all(inner, _chosen(inner, engine, precision), threads, f"{member.file}/")
+        checks += [
+            replace(
+                c, variant=c.variant.model_copy(update={"file": f"{member.file}/{c.variant.file}"})
+            )
+            for c in _check_all(inner, _chosen(inner, engine, precision), **wishes)
+        ]
     if all(check.status == "skipped" for check in checks):
         raise MissingExtraError(f"no engine for {bundle.path} is here: {checks[0].reason}")
     return checks
@@ -200,31 +213,29 @@ def _chosen(
 
 
 def _check_all(
-    bundle: Bundle, variants: Sequence[Variant], threads: int, within: str = ""
+    bundle: Bundle,
+    variants: Sequence[Variant],
+    **wishes: Any,  # noqa: ANN401  Model's own
 ) -> list[Check]:
-    """Check some variants; ``within`` goes before the names of their files."""
     manifest = bundle.manifest
     if manifest.golden is None:
         raise BundleError(f"{bundle.path} has no golden samples; export it again")
     samples = unpack(bundle.read(manifest.golden.file), manifest, str(bundle.path))
-    checks = [_check(bundle, variant, samples, threads) for variant in variants]
-    if not within:
-        return checks
-    return [
-        replace(c, variant=c.variant.model_copy(update={"file": within + c.variant.file}))
-        for c in checks
-    ]
+    return [_check(bundle, variant, samples, **wishes) for variant in variants]
 
 
 def _check(
-    bundle: Bundle, variant: Variant, samples: Sequence[GoldenSample], threads: int
+    bundle: Bundle,
+    variant: Variant,
+    samples: Sequence[GoldenSample],
+    **wishes: Any,  # noqa: ANN401  Model's own
 ) -> Check:
     if variant.engine not in installed():
         reason = f"engine not installed: pip install 'edgenn[{variant.engine}]'"
         return Check(variant, "skipped", reason)
     data = bundle.read(variant.file)  # a changed file is no matter of parity: it raises
     try:
-        model = Model(_as_exported(bundle.manifest), variant, data, threads=threads)
+        model = Model(_as_exported(bundle.manifest), variant, data, **wishes)
         return _judge(variant, *compare(model, samples))
     except ModelError as error:
         return Check(variant, "fail", str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,8 +21,10 @@ from edgenn.ops import decode as decoders
 from edgenn.ops.preprocess import Geometry, ImagePreprocessor, WindowPreprocessor
 from edgenn.ops.window import step_ends
 from edgenn.runtime import engines
+from edgenn.runtime.engines._providers import Provider, Wish
 from edgenn.types import Floats, Frame, Image, Prediction, Window
 
+_log = logging.getLogger(__name__)
 # Modules any one of which makes an engine usable, in order of preference.
 _PACKAGES: dict[EngineName, tuple[str, ...]] = {
     "litert": ("ai_edge_litert", "tflite_runtime"),
@@ -50,13 +53,16 @@ class Model:
         conf: float | None = None,
         iou: float | None = None,
         engine: engines.Engine | None = None,
+        provider: Provider = "auto",
+        half: bool = False,
+        profile: str | None = None,
     ) -> None:
         self.manifest = manifest
         self.variant = variant
         self.latency_ms: dict[str, float] = {}
-        plugin = plugins.load(engines, variant.engine)
+        wish = Wish(provider, half, variant.precision == "int8")
         try:
-            self.engine: engines.Engine = engine or plugin.open_model(data, threads)
+            self.engine: engines.Engine = engine or _open(variant, data, threads, wish, profile)
         except ModelError as error:
             raise ModelError(f"{variant.file}: {error}") from error
         _check_tensors(self.engine, manifest, variant)
@@ -218,6 +224,8 @@ def load(
     threads: int = 0,
     conf: float | None = None,
     iou: float | None = None,
+    provider: Provider = "auto",
+    half: bool = False,
 ) -> Model:
     """Load a bundle, a model file, also one that edgenn did not write, or a built-in model.
 
@@ -229,26 +237,66 @@ def load(
         threads: Worker threads of the engine; 0 lets it choose.
         conf: Confidence threshold of detectors, 0..1; None keeps the model's own.
         iou: NMS overlap threshold of detectors, 0..1; None keeps the model's own.
+        provider: Where ONNX Runtime computes: "cpu"; "cuda" or "tensorrt", which take an
+            ONNX file, fp32 where no precision was named; "auto" changes no choice of a
+            file, and what it does with an ONNX file is in the log.
+        half: TensorRT may compute in fp16.
 
     Raises:
         ModelError: The file is missing, damaged, or of a layout that is not known.
-        UsageError: The bundle has no such variant.
-        MissingExtraError: No installed engine can run it.
+        UsageError: The bundle has no such variant, or its engine no such provider.
+        MissingExtraError: No installed engine or provider can run it.
     """
     found = resolve(path)
+    engine, precision = on_gpu(provider, engine, precision)
+    wishes: dict[str, Any] = {"threads": threads, "conf": conf, "iou": iou}
+    wishes |= {"provider": provider, "half": half}
     if found.suffix in (".onnx", ".tflite") and found.is_file():
         from edgenn.runtime import foreign  # it makes models itself
 
         if foreign.is_foreign(found):
-            return foreign.load_any(found, engine=engine, threads=threads, conf=conf, iou=iou)
+            return foreign.load_any(found, engine=engine, **wishes)
     else:
         bundle = open_bundle(found)
         if bundle.manifest.chain is not None:
             from edgenn.runtime.chain import ChainModel  # it is made of models
 
-            variant = choose(bundle, engine, precision)
-            return ChainModel(bundle, variant, threads=threads, conf=conf, iou=iou)
-    return Model(*find(path, engine, precision), threads=threads, conf=conf, iou=iou)
+            return ChainModel(bundle, choose(bundle, engine, precision), **wishes)
+    return Model(*find(path, engine, precision), **wishes)
+
+
+def on_gpu(
+    provider: Provider, engine: EngineName | Literal["auto"], precision: Precision | None
+) -> tuple[EngineName | Literal["auto"], Precision | None]:
+    """Engine and precision to look for, given where to compute.
+
+    Raises:
+        UsageError: The engine that was asked for has no providers.
+    """
+    if provider in ("auto", "cpu"):
+        return engine, precision
+    if engine == "litert":
+        raise UsageError(f"LiteRT has no provider {provider}; --provider is for --engine onnx")
+    # A GPU gains nothing from the int8 files, which are quantised for processors.
+    return "onnx", precision or "fp32"
+
+
+def _open(
+    variant: Variant, data: bytes, threads: int, wish: Wish, profile: str | None
+) -> engines.Engine:
+    if wish.half and wish.provider in ("cpu", "cuda"):
+        raise UsageError(f"--half is for TensorRT, not for --provider {wish.provider}")
+    plugin = plugins.load(engines, variant.engine)
+    if hasattr(plugin, "open_on"):
+        opened: engines.Engine = plugin.open_on(data, threads, wish, profile)
+        return opened
+    if wish.provider not in ("auto", "cpu") or profile is not None:
+        what = f"provider {wish.provider}" if profile is None else "profiler"
+        raise UsageError(f"{variant.file}: the {variant.engine} engine has no {what}")
+    if wish.half:
+        _log.warning("%s runs in %s: --half is for TensorRT", variant.file, variant.precision)
+    engine: engines.Engine = plugin.open_model(data, threads)
+    return engine
 
 
 def find(

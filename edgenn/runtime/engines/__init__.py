@@ -8,6 +8,9 @@ turn arrays into arrays; what they mean is the manifest's business:
 - ``read_manifest(data: bytes) -> str | None``: the JSON embedded in the file.
 
 For files that edgenn did not write a fourth, ``read_extras(data: bytes) -> Extras``.
+One that can compute elsewhere than on the CPU, or write a profile, has a fourth:
+
+- ``open_on(data: bytes, threads: int, wish: Wish, profile: str | None) -> Engine``.
 """
 
 from __future__ import annotations

@@ -116,6 +116,11 @@ def open_model(data: bytes, threads: int) -> LiteRtEngine:
     return LiteRtEngine(interpreter)
 
 
+def has_gpu() -> bool:
+    """It computes on the CPU."""
+    return False
+
+
 def read_manifest(data: bytes) -> str | None:
     """The manifest in the zip appended to the file, None where it has none.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from edgenn.errors import ModelError
-from edgenn.runtime.engines import Extras
+from edgenn.runtime.engines import Extras, _providers
 from edgenn.runtime.engines._protobuf import external_files, with_weights
 from edgenn.types import Floats
 
@@ -28,10 +29,15 @@ _TYPES = {
 
 
 class OnnxEngine:
-    """A session of ONNX Runtime on the CPU."""
+    """A session of ONNX Runtime.
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    Attributes:
+        provider: Where it computes: cpu, cuda or tensorrt.
+    """
+
+    def __init__(self, session: ort.InferenceSession, provider: str = "cpu") -> None:
         self._session = session
+        self.provider = provider
         self.inputs: Mapping[str, tuple[int, ...]] = {
             i.name: tuple(d if isinstance(d, int) else -1 for d in i.shape)
             for i in session.get_inputs()
@@ -63,6 +69,10 @@ class OnnxEngine:
             name: value.astype(np.float32, copy=False)
             for name, value in zip(self.outputs, values, strict=True)
         }
+
+    def end_profiling(self) -> str:
+        """Path of the profile of all that ran; see `open_on`."""
+        return str(self._session.end_profiling())
 
 
 def cast(value: Floats, kind: str | None) -> np.ndarray:
@@ -137,6 +147,40 @@ def read_extras(data: bytes) -> Extras:
     return Extras({k[:256]: v for k, v in found.items() if len(v) <= _MAX_TEXT})
 
 
+def open_on(
+    data: bytes, threads: int, wish: _providers.Wish, profile: str | None = None
+) -> OnnxEngine:
+    """Load a model from memory, on a GPU where that is wished and there is one.
+
+    Args:
+        data: The .onnx file.
+        threads: Worker threads on the CPU; 0 lets the engine choose.
+        wish: Where to compute.
+        profile: Beginning of the path of a profile that is to be written; None for none.
+
+    Raises:
+        MissingExtraError: The wanted provider is not in the installed onnxruntime.
+        ModelError: Not a model that onnxruntime can load there.
+    """
+    tries = _providers.plans(wish, ort.get_available_providers(), cache_folder(data, wish))
+    build = functools.partial(_session, data, threads, profile=profile)
+    plan, session = _providers.open_first(tries, build)
+    _providers.warn_of_half(wish, plan)
+    return OnnxEngine(session, plan.name)
+
+
+def has_gpu() -> bool:
+    """Whether the installed onnxruntime can compute elsewhere than on the CPU."""
+    return bool({_providers.TENSORRT, _providers.CUDA} & set(ort.get_available_providers()))
+
+
+def cache_folder(data: bytes, wish: _providers.Wish) -> Path:
+    """Where TensorRT's engine for a file is kept with the versions that are installed."""
+    has = _providers.TENSORRT in ort.get_available_providers()
+    tensorrt = _providers.tensorrt_version() if has else "none"
+    return _providers.cache_folder(data, wish, ort.__version__, tensorrt)
+
+
 def read_manifest(data: bytes) -> str | None:
     """The manifest in the file's ``metadata_props``, None where it has none.
 
@@ -147,17 +191,31 @@ def read_manifest(data: bytes) -> str | None:
     return found
 
 
-def _session(data: bytes, threads: int) -> ort.InferenceSession:
+def _session(
+    data: bytes,
+    threads: int,
+    plan: _providers.Plan = _providers.ON_CPU,
+    profile: str | None = None,
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Spinning workers burn the cores that capture, decoding and OpenCV need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        # Its own fallback to other providers would be a silent one.
+        session = ort.InferenceSession(
+            data, options, providers=list(plan.providers), enable_fallback=0
+        )
     except Exception as error:
         raise ModelError(f"onnxruntime cannot load the model: {_reason(error)}") from error
+    _providers.check_used(plan, session.get_providers())
+    session.disable_fallback()
+    return session
 
 
 def _reason(error: Exception) -> str:

@@ -9,12 +9,15 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+from edgenn import plugins
 from edgenn.bundle.manifest import EngineName
 from edgenn.errors import UsageError
+from edgenn.runtime import engines
+from edgenn.runtime.engines._providers import Provider
 from edgenn.runtime.foreign._build import Described, describe
 from edgenn.runtime.foreign._file import is_foreign
 from edgenn.runtime.foreign._wishes import Wishes
-from edgenn.runtime.model import Model, find
+from edgenn.runtime.model import Model, load
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ def load_any(
     threads: int = 0,
     conf: float | None = None,
     iou: float | None = None,
+    provider: Provider = "auto",
+    half: bool = False,
     wishes: Wishes | None = None,
 ) -> Model:
     """Load a model that edgenn wrote, or a foreign ONNX or TFLite file.
@@ -42,6 +47,8 @@ def load_any(
         threads: Worker threads of the engine; 0 lets it choose.
         conf: Confidence threshold, 0..1; None keeps the model's own.
         iou: Overlap threshold, 0..1; None keeps the model's own.
+        provider: Where ONNX Runtime computes; see `edgenn.load`.
+        half: TensorRT may compute in fp16.
         wishes: What the user says of a foreign file.
 
     Raises:
@@ -50,7 +57,15 @@ def load_any(
     """
     file = Path(path)
     if not is_foreign(file):
-        return Model(*find(path, engine), threads=threads, conf=conf, iou=iou)
+        return load(
+            path,
+            engine=engine,
+            threads=threads,
+            conf=conf,
+            iou=iou,
+            provider=provider,
+            half=half,
+        )
     wishes = wishes or Wishes()
     if labels:
         wishes = wishes.with_labels(labels)
@@ -60,4 +75,17 @@ def load_any(
         raise UsageError(f"{path} runs on the {variant.engine} engine, not on {engine}")
     for reason in found.reasons:
         _log.info("%s", reason)
-    return Model(found.manifest, variant, found.data, conf=conf, iou=iou, engine=found.engine)
+    plugin = plugins.load(engines, variant.engine)
+    # It was tried on the processor; a GPU needs a session of its own.
+    gpu = provider not in ("auto", "cpu") or (provider == "auto" and plugin.has_gpu())
+    return Model(
+        found.manifest,
+        variant,
+        found.data,
+        threads=threads,
+        conf=conf,
+        iou=iou,
+        provider=provider,
+        half=half,
+        engine=None if gpu else found.engine,
+    )
