@@ -199,6 +199,8 @@ class Manifest(Strict):
         temporal: Defaults of temporal stages, by stage name.
         variants: The model files.
         golden: Samples that prove parity, None in embedded manifests.
+        files: Hash, hex, of each other file of the bundle, such as card and report, by name;
+            empty in embedded manifests and in bundles of before it was known.
         provenance: Recipe, data, versions, licence.
     """
 
@@ -213,6 +215,7 @@ class Manifest(Strict):
     temporal: dict[str, dict[str, Any]] = {}
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
+    files: dict[str, str] = {}
     provenance: Provenance
 
     @model_validator(mode="after")
