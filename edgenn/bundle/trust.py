@@ -373,7 +373,6 @@ def _holds(key: PublicKey, signature: Signature, statement: str) -> bool:
 
 def _read_private(path: Path) -> Ed25519PrivateKey:
     module, serialization = _ed25519()
-    private: Ed25519PrivateKey
     try:
         private = serialization.load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
@@ -382,7 +381,8 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
         raise UsageError(f"{path} is no private key; make one with edgenn key new") from error
     if not isinstance(private, module.Ed25519PrivateKey):
         raise UsageError(f"{path} is no Ed25519 key; make one with edgenn key new")
-    return private
+    found: Ed25519PrivateKey = private
+    return found
 
 
 def _public(private: Ed25519PrivateKey) -> PublicKey:

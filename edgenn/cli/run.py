@@ -17,8 +17,9 @@ from edgenn.cli._options import engine_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import calm_opencv, hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
+from edgenn.cli._updates import UpdateFlags, update_options
 from edgenn.runtime import systemd
-from edgenn.runtime.model import Model, load
+from edgenn.runtime.model import Model
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
 
@@ -34,6 +35,7 @@ DEFAULT_MODEL = "person"
 @click.option("--iou", type=float, help="Detectors: overlap for suppression.  [the model's own]")
 @loop_options
 @output_options
+@update_options
 def command(
     model: str | None,
     where: SourceFlags,
@@ -44,6 +46,7 @@ def command(
     iou: float | None,
     loop: LoopFlags,
     outputs: OutputFlags,
+    updates: UpdateFlags,
 ) -> None:
     """Run MODEL, a bundle, a model file or a built-in model (person), until the source ends.
 
@@ -53,23 +56,29 @@ def command(
     """
     where.check(model)
     outputs.check()
+    updates.check(loop.fallback)
     hush_opencv()
     calm_opencv()
-    with hushed_stderr():
-        wishes: dict[str, Any] = {"engine": engine, "threads": threads, "conf": conf, "iou": iou}
-        loaded = load(model or DEFAULT_MODEL, precision=precision, **wishes)
-        arguments = loop.arguments(**wishes)
-    variant = loaded.variant
-    _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
     with contextlib.ExitStack() as stack:
+        with hushed_stderr():
+            wishes: dict[str, Any] = {"engine": engine, "threads": threads}
+            wishes |= {"conf": conf, "iou": iou}
+            origin = updates.load(
+                model, DEFAULT_MODEL, loop.fallback, stack, precision=precision, **wishes
+            )
+            arguments = loop.arguments(**wishes)
+        loaded = origin.model
+        variant = loaded.variant
+        _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
         feed = stack.enter_context(where.open(loaded))
-        opened = outputs.open(loaded, model or DEFAULT_MODEL, feed, stack)
+        opened = outputs.open(loaded, origin.path, feed, stack)
         opened += _on_the_terminal(loaded, alone=not opened, mixed=outputs.out == "-")
         notifier = systemd.Notifier()
         pipeline = stack.enter_context(
             Pipeline(feed, loaded, opened, on_beat=notifier.beat, **arguments)
         )
         stack.callback(notifier.stopping)
+        stack.enter_context(origin.follow(pipeline))
         with stop_on_signals(pipeline.stop):
             try:
                 pipeline.run()

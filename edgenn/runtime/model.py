@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -38,7 +38,11 @@ class Model:
         manifest: What the model is.
         variant: The file that is running.
         latency_ms: Milliseconds of the last prediction, per stage.
+        on_fault: Of a model on trial: hears what it raises in a pipeline, which goes on; None
+            ends the run.
     """
+
+    on_fault: Callable[[Exception], None] | None = None
 
     def __init__(
         self,

@@ -139,10 +139,12 @@ class Pipeline:
         self.health.start()
         try:
             for unit in self._inferred():
-                result = self._conclude(unit)
-                if not self._deliver(result):
-                    return
-                yield result
+                made = self._conclude(unit)
+                if made is not None:
+                    result = made
+                    if not self._deliver(result):
+                        return
+                    yield result
                 self._beat()
                 if self._is_over():
                     break
@@ -222,7 +224,9 @@ class Pipeline:
         """Go on after `pause`."""
         self._feed.resume()
 
-    def swap(self, model: Model | str | Path) -> None:
+    def swap(
+        self, model: Model | str | Path, on_fault: Callable[[Exception], None] | None = None
+    ) -> None:
         """Go on with another model from the next frame on.
 
         Frames that are on their way are finished by the one before, so that results stay in
@@ -231,12 +235,15 @@ class Pipeline:
 
         Args:
             model: As for the pipeline itself.
+            on_fault: Called, in a thread of the pipeline, with what this model raises: frames
+                that it fails on give no result, and the run goes on. None ends the run.
 
         Raises:
             EdgennError: It cannot be opened; the run goes on as before.
             UsageError: It does not take what this model takes.
         """
         other = _parts.own(model)
+        other.on_fault = on_fault
         self._feed.swap(other)
         self._models = other, self._models[1]
 
@@ -289,20 +296,29 @@ class Pipeline:
         if unit.cut:
             unit.model.reset()
         self._busy_since = begun = monotonic()
-        for _ in range(unit.steps):
-            unit.outputs = unit.model.infer(unit.tensor)
+        try:
+            for _ in range(unit.steps):
+                unit.outputs = unit.model.infer(unit.tensor)
+        except Exception as error:  # noqa: BLE001  goes on but for a model on trial
+            _forgive(unit, error)
         self._busy_since = None
         unit.infer_ms = (monotonic() - begun) * 1e3
         return unit
 
-    def _conclude(self, unit: Unit) -> Result:
-        """Decode, follow over time, and measure."""
+    def _conclude(self, unit: Unit) -> Result | None:
+        """Decode, follow over time, and measure; None where a model on trial fails."""
+        if unit.failed:
+            return None
         begun = monotonic()
         events = self._reset() if unit.cut else ()
         if unit.model is not self.model:
             events += self._adopt(unit.model)
         if unit.steps:
-            self._found = unit.model.decode(unit.outputs, unit.geometry)
+            try:
+                self._found = unit.model.decode(unit.outputs, unit.geometry)
+            except Exception as error:  # noqa: BLE001  goes on but for a model on trial
+                _forgive(unit, error)
+                return None
         else:
             self.health.carried += 1
         prediction = self._found
@@ -387,6 +403,14 @@ class Pipeline:
 
     def _is_over(self) -> bool:
         return self._stopped.is_set() or self.health.frames == self._max_frames
+
+
+def _forgive(unit: Unit, error: Exception) -> None:
+    """Tell the one who put a model on trial; any other model's error goes on."""
+    if unit.model.on_fault is None:
+        raise error
+    unit.failed = True
+    unit.model.on_fault(error)
 
 
 def open_for(
