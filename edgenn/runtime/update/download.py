@@ -127,11 +127,12 @@ class Client:
                         yield part
             except urllib.error.HTTPError as error:
                 error.close()
-                why = f"the server answers {error.code} {error.reason}"
+                why = f"the server answers {error.code} {_plain(error.reason)}"
                 raise SourceError(f"{url}: {why}") from error
             except (OSError, HTTPException, ValueError) as error:
                 reason = getattr(error, "reason", error)
-                why = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+                said = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+                why = _plain(said)
                 raise SourceError(slow if leash.stalled else f"cannot get {url}: {why}") from error
             if leash.stalled:
                 raise SourceError(slow)
@@ -192,6 +193,12 @@ def file_sha256(path: Path) -> str:
     except OSError:
         return ""
     return digest.hexdigest()
+
+
+def _plain(text: object) -> str:
+    """What a server said, as part of one line of a log."""
+    kept = "".join(c if c.isprintable() else " " for c in str(text)[:200])
+    return " ".join(kept.split())
 
 
 def _etag_file(path: Path) -> Path:
