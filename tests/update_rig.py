@@ -96,15 +96,32 @@ class Maker:
         sign(path, key or self.key, serial)
         return path
 
-    def publish(self, serial, *, change=None, key=None, source=None, **more):
-        return publish(self.bundle(serial, change, key, source), self.served, **more)
+    def publish(
+        self, serial, *, change=None, key=None, source=None, edit=None, fresh=False, **more
+    ):
+        """Publish a release at one stroke, as devices look all the time.
 
-    def edit(self, **changes):
-        """Change the last release in the index."""
-        index = self.served / "index.json"
+        Args:
+            serial: Of the release.
+            change: What is done to its manifest.
+            key: It is signed with.
+            source: What it is made of.
+            edit: Fields of its line in the index that are to be others.
+            fresh: Whether all other releases go.
+            more: As `publish` takes it.
+        """
+        stage, served = self.folder / "stage", self.served
+        stage.mkdir(exist_ok=True)
+        index = stage / "index.json"
+        if fresh:
+            index.unlink(missing_ok=True)
+        made = publish(self.bundle(serial, change, key, source), stage, **more)
+        (stage / made.url).replace(served / made.url)
         document = json.loads(index.read_text())
-        document["releases"][-1].update(changes)
-        index.write_text(json.dumps(document))
+        document["releases"][-1].update(edit or {})
+        (served / "index.new").write_text(json.dumps(document))
+        (served / "index.new").replace(served / "index.json")
+        return made
 
 
 @pytest.fixture

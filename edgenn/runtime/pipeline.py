@@ -139,7 +139,7 @@ class Pipeline:
         self.health.start()
         try:
             for unit in self._inferred():
-                made = self._conclude(unit)
+                made = self._try_conclude(unit)
                 if made is not None:
                     result = made
                     if not self._deliver(result):
@@ -212,6 +212,12 @@ class Pipeline:
         """Whether `pause` holds."""
         return self._feed.is_paused
 
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the inference that goes on has taken; 0 where there is none."""
+        since = self._busy_since
+        return 0.0 if since is None else monotonic() - since
+
     def pause(self) -> None:
         """Look at nothing until `resume`.
 
@@ -244,6 +250,7 @@ class Pipeline:
         """
         other = _parts.own(model)
         other.on_fault = on_fault
+        _parts.build_stages(other)  # those that cannot be made are told here, not in the run
         self._feed.swap(other)
         self._models = other, self._models[1]
 
@@ -305,20 +312,24 @@ class Pipeline:
         unit.infer_ms = (monotonic() - begun) * 1e3
         return unit
 
-    def _conclude(self, unit: Unit) -> Result | None:
-        """Decode, follow over time, and measure; None where a model on trial fails."""
+    def _try_conclude(self, unit: Unit) -> Result | None:
+        """None where a model on trial fails."""
         if unit.failed:
             return None
+        try:
+            return self._conclude(unit)
+        except Exception as error:  # noqa: BLE001  goes on but for a model on trial
+            _forgive(unit, error)
+            return None
+
+    def _conclude(self, unit: Unit) -> Result:
+        """Decode, follow over time, and measure."""
         begun = monotonic()
         events = self._reset() if unit.cut else ()
         if unit.model is not self.model:
             events += self._adopt(unit.model)
         if unit.steps:
-            try:
-                self._found = unit.model.decode(unit.outputs, unit.geometry)
-            except Exception as error:  # noqa: BLE001  goes on but for a model on trial
-                _forgive(unit, error)
-                return None
+            self._found = unit.model.decode(unit.outputs, unit.geometry)
         else:
             self.health.carried += 1
         prediction = self._found
@@ -387,8 +398,7 @@ class Pipeline:
 
     def _beat(self) -> bool:
         """Say that this thread lives; True where the run is to end."""
-        since = self._busy_since
-        if since is not None and monotonic() - since > HUNG_S:
+        if self.busy_s > HUNG_S:
             raise ModelError(
                 f"{self.model.variant.file}: the {self.model.variant.engine} engine hangs: one "
                 f"inference has taken more than {HUNG_S:.0f} s"

@@ -264,9 +264,11 @@ class Updater:
     def _go_back(self, trial: Slot, why: str, watch: Watch) -> None:
         assert self._pipeline is not None
         assert self._running is not None
+        stuck = self._pipeline.busy_s > 1
         self._pipeline.swap(self._running)
         # Without pictures no model has results; then it is the source that failed.
-        if watch.silent and not self._is_busy():
+        if watch.silent and not stuck and not self._is_busy():
+            self._slots.postpone()
             self._tell(f"{trial.name} serial {trial.serial} is tried later: the source is away")
             return
         self._slots.refuse(trial.serial)
