@@ -7,14 +7,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
+from edgenn import plugins
 from edgenn.bundle.trust import Policy, Revoked, read_public, read_revoked
 from edgenn.cli._options import gathered
+from edgenn.cli._outputs import OutputFlags
 from edgenn.errors import UsageError
+from edgenn.runtime import sinks
 from edgenn.runtime.model import Model, load, resolve
 from edgenn.runtime.pipeline import Pipeline
+from edgenn.runtime.sinks import Sink
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -65,6 +70,7 @@ class UpdateFlags:
     slots: Path | None
     device_id: str | None
     allow_unsigned: bool
+    mqtt_state: str | None
 
     def check(self, fallback: str | None) -> None:
         """Refuse flags that do not go together.
@@ -117,6 +123,45 @@ class UpdateFlags:
         if policy is None:
             return Origin(load(path, **wishes), path)
         return self._trusted(policy, path, fallback, wishes)
+
+    def report(
+        self, outputs: OutputFlags, origin: Origin, stack: contextlib.ExitStack
+    ) -> list[Sink]:
+        """What tells a broker how the device is, if that was asked for.
+
+        Args:
+            outputs: Name the broker of the results, which is meant where only a topic is given.
+            origin: Knows what runs.
+            stack: Owns it.
+
+        Raises:
+            UsageError: No broker or no topic.
+            MissingExtraError: The package paho-mqtt is not installed.
+        """
+        if self.mqtt_state is None:
+            return []
+        mqtt = plugins.load(sinks, "mqtt")
+        from edgenn.runtime.update.device import device_id
+        from edgenn.runtime.update.report import Reporter
+
+        device = device_id(self.device_id)
+        wanted = self.mqtt_state.replace("{device}", device)
+        if "://" not in wanted and outputs.mqtt is None:
+            raise UsageError("--mqtt-state wants mqtt://host/topic, or a topic beside --mqtt")
+        if "://" in wanted:
+            address = mqtt.parse(wanted)
+        else:
+            address = mqtt.parse(outputs.mqtt)
+            name = address.name.removesuffix(f"/{address.topic}")
+            # Through the same check as any other topic.
+            topic = mqtt.parse(f"{name}/{quote(wanted)}").topic
+            address = address._replace(topic=topic, name=f"{name}/{topic}")
+        tls = None
+        if address.tls:
+            tls = mqtt.tls_context(outputs.mqtt_ca, outputs.mqtt_cert, outputs.mqtt_key)
+        made = Reporter(address, device, origin.about, tls=tls)
+        stack.callback(made.close)
+        return [made]
 
     def _trusted(
         self, policy: Policy, path: str, fallback: str | None, wishes: dict[str, Any]
@@ -234,5 +279,11 @@ update_options = gathered(
         help="Where bundles are kept.  [XDG state folder]",
     ),
     click.option("--device-id", metavar="ID", help="Name of this device.  [from /etc/machine-id]"),
+    click.option(
+        "--mqtt-state",
+        metavar="TOPIC|URL",
+        help="Tell a broker how this device is: a topic of --mqtt, or mqtt[s]://host/topic, such "
+        "as edgenn/{device}/state.",
+    ),
     click.option("--allow-unsigned", is_flag=True, help="Take what the server has, unsigned."),
 )

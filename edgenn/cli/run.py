@@ -73,6 +73,7 @@ def command(
         feed = stack.enter_context(where.open(loaded))
         opened = outputs.open(loaded, origin.path, feed, stack)
         opened += _on_the_terminal(loaded, alone=not opened, mixed=outputs.out == "-")
+        opened += updates.report(outputs, origin, stack)
         notifier = systemd.Notifier()
         pipeline = stack.enter_context(
             Pipeline(feed, loaded, opened, on_beat=notifier.beat, **arguments)
