@@ -6,7 +6,7 @@ import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
@@ -20,6 +20,9 @@ from edgenn.runtime import sinks
 from edgenn.runtime.model import Model, load, resolve
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
+
+if TYPE_CHECKING:
+    from edgenn.runtime.update.updater import Updater
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -40,22 +43,22 @@ class Origin:
         path: What it was loaded from, as `edgenn.load` takes it.
     """
 
-    def __init__(self, model: Model, path: str, updater: Any = None) -> None:  # noqa: ANN401
-        self.model, self.path, self._updater = model, path, updater
+    def __init__(
+        self, model: Model, path: str, updater: Updater | None = None, serial: int = 0
+    ) -> None:
+        self.model, self.path, self._updater, self._serial = model, path, updater, serial
 
     def follow(self, pipeline: Pipeline) -> contextlib.AbstractContextManager[Any]:
         """Look for newer ones while it is entered, if that was asked for."""
         if self._updater is None:
             return contextlib.nullcontext()
-        followed: contextlib.AbstractContextManager[Any] = self._updater.follow(pipeline)
-        return followed
+        return self._updater.follow(pipeline)
 
     def about(self) -> dict[str, Any]:
         """Name, serial and slot of what runs."""
         if self._updater is None:
-            return {"bundle": self.model.manifest.name, "serial": 0, "slot": ""}
-        said: dict[str, Any] = self._updater.about()
-        return said
+            return {"bundle": self.model.manifest.name, "serial": self._serial, "slot": ""}
+        return self._updater.about()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class UpdateFlags:
             policy.open(resolve(path), floor=serials.floor(file, said.name))
         loaded = Loader(**wishes).load(trusted.bundle)
         serials.remember(file, said.name, said.serial)
-        return Origin(loaded, path)
+        return Origin(loaded, path, serial=said.serial)
 
     def _updated(
         self, model: str | None, stack: contextlib.ExitStack, wishes: dict[str, Any]
