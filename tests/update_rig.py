@@ -12,8 +12,9 @@ import threading
 
 import pytest
 
+from edgenn.bundle.signing import new_key, sign
 from edgenn.bundle.store import open_bundle, replace_manifest
-from edgenn.bundle.trust import new_key, read_public, sign
+from edgenn.bundle.trust import read_public
 from edgenn.runtime.update.publish import publish
 
 

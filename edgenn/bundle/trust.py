@@ -5,8 +5,8 @@ statement names the bundle and the SHA-256 of its manifest, which holds the hash
 file, a serial that rises from release to release, and a date that is for people alone: no
 decision depends on a clock.
 
-Keys are files: the private one a PEM file that only its owner reads, the public one a line
-``edgenn-ed25519 ID KEY`` where ID is the beginning of the key's SHA-256.
+A public key is a file with the line ``edgenn-ed25519 ID KEY``, where ID is the beginning of the
+key's SHA-256. `edgenn.bundle.signing` makes keys and signatures.
 """
 
 from __future__ import annotations
@@ -15,13 +15,10 @@ import base64
 import binascii
 import hashlib
 import json
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -32,20 +29,14 @@ from edgenn.bundle.store import (
     Bundle,
     hashes,
     open_bundle,
-    with_hashes,
-    write_bundle,
-    write_text,
 )
 from edgenn.errors import BundleError, TrustError, UsageError
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 SIGNATURES = "signatures.json"
 MAX_SERIAL = (1 << 53) - 1  # every JSON reader has it exactly
-_KIND = "edgenn-ed25519"
+KEY_KIND = "edgenn-ed25519"
 # Keeps a signature of this from being one of anything else that the key may sign.
-_CONTEXT = b"edgenn bundle statement 1\n"
+CONTEXT = b"edgenn bundle statement 1\n"
 _MAX_JSON = 1 << 20
 M = TypeVar("M", bound=BaseModel)
 
@@ -125,10 +116,12 @@ class Policy:
     Attributes:
         keys: Any one of them has to have signed it.
         revoked: What counts for nothing.
+        list_file: File that is read for each bundle, and then counts as ``revoked``.
     """
 
     keys: tuple[PublicKey, ...]
     revoked: Revoked = field(default_factory=Revoked)
+    list_file: Path | None = None
 
     def open(self, path: Path, *, floor: int = 0) -> Trusted:
         """Open a bundle and check every byte of it.
@@ -139,17 +132,19 @@ class Policy:
 
         Raises:
             BundleError: Missing or damaged.
-            TrustError: Not signed by one of the keys, changed, revoked or older than ``floor``.
+            TrustError: Not signed by one of the keys, changed, revoked or older than ``floor``,
+                or the list of what is revoked cannot be read.
         """
         refuse_bare(path)
         bundle = open_bundle(path)
-        signed = _read_signatures(bundle)
-        signers = self._signers(signed, str(path))
+        signed = read_signatures(bundle)
+        revoked = self.revoked if self.list_file is None else read_revoked(self.list_file)
+        signers = self._signers(signed, revoked, str(path))
         statement = _parse(Statement, signed.statement, f"{path}: the signed statement")
         document = hashlib.sha256(bundle.document).hexdigest()
         if (statement.manifest_sha256, statement.name) != (document, bundle.manifest.name):
             raise TrustError(f"{path}: the manifest was changed after it was signed; it is refused")
-        if document in self.revoked.bundles:
+        if document in revoked.bundles:
             raise TrustError(f"{path} is on the list of revoked bundles; it is refused")
         if statement.serial < floor:
             raise TrustError(
@@ -159,53 +154,19 @@ class Policy:
         _check_files(bundle)
         return Trusted(bundle, statement, signers)
 
-    def _signers(self, signed: Signatures, where: str) -> tuple[str, ...]:
+    def _signers(self, signed: Signatures, revoked: Revoked, where: str) -> tuple[str, ...]:
         known = {key.id: key for key in self.keys}
         mine = [s for s in signed.signatures if s.key in known]
         if not mine:
             there = ", ".join(s.key for s in signed.signatures)
             raise TrustError(f"{where} is signed by {there}, none of which is a key wanted here")
-        standing = [s for s in mine if s.key not in self.revoked.keys]
+        standing = [s for s in mine if s.key not in revoked.keys]
         if not standing:
             raise TrustError(f"{where} is signed by {mine[0].key}, a key that is revoked")
         good = [s.key for s in standing if _holds(known[s.key], s, signed.statement)]
         if not good:
             raise TrustError(f"{where}: the signature of {standing[0].key} is wrong; it is refused")
         return tuple(good)
-
-
-def new_key(path: Path) -> str:
-    """Make a key pair: the private one at ``path``, the public one at ``path`` + ``.pub``.
-
-    Returns:
-        The id of the key.
-
-    Raises:
-        UsageError: A file is there already, or cannot be written.
-        MissingExtraError: The package cryptography is not installed.
-    """
-    module, serialization = _ed25519()
-    private = module.Ed25519PrivateKey.generate()
-    pem = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    key = _public(private)
-    public = path.with_name(path.name + ".pub")
-    if public.exists():
-        raise UsageError(f"{public} is there already; keys are not written over")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(pem)
-        public.write_text(f"{_KIND} {key.id} {base64.b64encode(key.raw).decode()}\n", "utf-8")
-    except FileExistsError as error:
-        raise UsageError(f"{path} is there already; keys are not written over") from error
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    return key.id
 
 
 def read_public(path: Path) -> PublicKey:
@@ -222,7 +183,7 @@ def read_public(path: Path) -> PublicKey:
         raise UsageError(f"cannot read the key {path}: {error.strerror}") from error
     except (UnicodeDecodeError, binascii.Error):
         kind, name, raw = "", "", b""
-    if kind != _KIND or len(raw) != 32 or name != _key_id(raw):
+    if kind != KEY_KIND or len(raw) != 32 or name != key_id(raw):
         raise UsageError(f"{path} is no public key of edgenn; give the .pub file of its key pair")
     return PublicKey(name, raw)
 
@@ -240,52 +201,6 @@ def read_revoked(path: Path) -> Revoked:
     return _parse(Revoked, text, f"{path}: the list of revoked keys")
 
 
-def sign(path: Path, key: Path, serial: int | None = None) -> Statement:
-    """Sign a bundle; one that is signed gets one more signature of the same statement.
-
-    A manifest that lacks hashes of some files gets them first.
-
-    Args:
-        path: The bundle.
-        key: File of the private key.
-        serial: Number of the release; None takes that of the signatures there.
-
-    Returns:
-        What was signed.
-
-    Raises:
-        UsageError: No serial, or another one than others have signed; the key is none.
-        TrustError: The path is a bare model file.
-        BundleError: It cannot be read or written.
-        MissingExtraError: The package cryptography is not installed.
-    """
-    refuse_bare(path)
-    private = _read_private(key)
-    bundle = open_bundle(path)
-    # What is signed is vouched for: a damaged file must not be.
-    bundle.check()
-    names = dict.fromkeys(bundle.names())
-    files = {n: bundle.read(n) for n in names if n not in (MANIFEST, SIGNATURES)}
-    manifest = with_hashes(bundle.manifest, files)
-    text = manifest.to_json()
-    document_hash = hashlib.sha256(text.encode()).hexdigest()
-    old = _standing(bundle, document_hash)
-    statement_text, others = _agree(old, path, manifest.name, document_hash, serial)
-    own = _public(private)
-    value = base64.b64encode(private.sign(_CONTEXT + statement_text.encode())).decode()
-    signatures = (
-        *(s for s in others if s.key != own.id),
-        Signature(key=own.id, value=value),
-    )
-    signed = Signatures(statement=statement_text, signatures=signatures).model_dump_json(indent=1)
-    if path.is_dir():
-        write_text(path / MANIFEST, text)
-        write_text(path / SIGNATURES, signed)
-    else:
-        write_bundle(manifest, {**files, SIGNATURES: signed.encode()}, path)
-    return Statement.model_validate_json(statement_text)
-
-
 def statement_of(bundle: Bundle) -> Statement | None:
     """What the signatures of a bundle say, unchecked; None where it has none.
 
@@ -294,7 +209,7 @@ def statement_of(bundle: Bundle) -> Statement | None:
     """
     if SIGNATURES not in bundle.names():
         return None
-    signed = _read_signatures(bundle)
+    signed = read_signatures(bundle)
     return _parse(Statement, signed.statement, f"{bundle.path}: the signed statement")
 
 
@@ -310,34 +225,6 @@ def refuse_bare(path: Path) -> None:
         )
 
 
-def _standing(bundle: Bundle, document_hash: str) -> Signatures | None:
-    """Signatures there that are of the manifest as it is."""
-    statement = statement_of(bundle)
-    if statement is None or statement.manifest_sha256 != document_hash:
-        return None
-    return _read_signatures(bundle)
-
-
-def _agree(
-    old: Signatures | None, path: Path, name: str, document_hash: str, serial: int | None
-) -> tuple[str, Sequence[Signature]]:
-    """The statement to sign, and who has signed it before."""
-    if old is not None:
-        said = Statement.model_validate_json(old.statement)
-        if serial in (None, said.serial):
-            return old.statement, old.signatures
-    if serial is None:
-        raise UsageError(
-            f"{path} is not signed yet, or was changed since; give --serial, larger than that of "
-            "every release before"
-        )
-    if not 1 <= serial <= MAX_SERIAL:
-        raise UsageError(f"a serial lies between 1 and {MAX_SERIAL}, and is not {serial}")
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    statement = Statement(name=name, serial=serial, date=now, manifest_sha256=document_hash)
-    return statement.model_dump_json(), ()
-
-
 def _check_files(bundle: Bundle) -> None:
     """Every file is named by the manifest, once, and is what its hash says."""
     names = bundle.names()
@@ -351,7 +238,12 @@ def _check_files(bundle: Bundle) -> None:
         raise TrustError(str(error)) from error
 
 
-def _read_signatures(bundle: Bundle) -> Signatures:
+def read_signatures(bundle: Bundle) -> Signatures:
+    """The signatures in a bundle, unchecked.
+
+    Raises:
+        TrustError: It has none, or they are damaged.
+    """
     if SIGNATURES not in bundle.names():
         raise TrustError(f"{bundle.path} is not signed; sign it with edgenn sign")
     text = bundle.read(SIGNATURES, _MAX_JSON)
@@ -359,42 +251,29 @@ def _read_signatures(bundle: Bundle) -> Signatures:
 
 
 def _holds(key: PublicKey, signature: Signature, statement: str) -> bool:
-    module, _ = _ed25519()
+    module, _ = ed25519()
     from cryptography.exceptions import InvalidSignature
 
     try:
         value = base64.b64decode(signature.value, validate=True)
         public = module.Ed25519PublicKey.from_public_bytes(key.raw)
-        public.verify(value, _CONTEXT + statement.encode())
+        public.verify(value, CONTEXT + statement.encode())
     except (InvalidSignature, ValueError):
         return False
     return True
 
 
-def _read_private(path: Path) -> Ed25519PrivateKey:
-    module, serialization = _ed25519()
-    try:
-        private = serialization.load_pem_private_key(path.read_bytes(), None)
-    except OSError as error:
-        raise UsageError(f"cannot read the key {path}: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{path} is no private key; make one with edgenn key new") from error
-    if not isinstance(private, module.Ed25519PrivateKey):
-        raise UsageError(f"{path} is no Ed25519 key; make one with edgenn key new")
-    found: Ed25519PrivateKey = private
-    return found
-
-
-def _public(private: Ed25519PrivateKey) -> PublicKey:
-    raw = private.public_key().public_bytes_raw()
-    return PublicKey(_key_id(raw), raw)
-
-
-def _key_id(raw: bytes) -> str:
+def key_id(raw: bytes) -> str:
+    """What a public key of 32 bytes is called."""
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
-def _ed25519() -> tuple[ModuleType, ModuleType]:
+def ed25519() -> tuple[ModuleType, ModuleType]:
+    """The modules ``ed25519`` and ``serialization`` of cryptography.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
     try:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519

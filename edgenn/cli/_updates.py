@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from edgenn import plugins
-from edgenn.bundle.trust import Policy, Revoked, read_public, read_revoked
+from edgenn.bundle.trust import Policy, read_public, read_revoked
 from edgenn.cli._options import gathered
 from edgenn.cli._outputs import OutputFlags
 from edgenn.errors import UsageError
@@ -232,10 +232,9 @@ def policy_of(keys: tuple[Path, ...], revoked: Path | None) -> Policy | None:
     """
     if not keys:
         return None
-    return Policy(
-        tuple(read_public(key) for key in keys),
-        Revoked() if revoked is None else read_revoked(revoked),
-    )
+    if revoked is not None:
+        read_revoked(revoked)  # a mistake in it is told before anything is loaded
+    return Policy(tuple(read_public(key) for key in keys), list_file=revoked)
 
 
 KEY_OPTIONS = (

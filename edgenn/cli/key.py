@@ -19,6 +19,6 @@ def new(key: Path) -> None:
 
     Devices get KEY.pub, for --require-key. Nothing is written over.
     """
-    from edgenn.bundle.trust import new_key
+    from edgenn.bundle.signing import new_key
 
     click.echo(f"key {new_key(key)}: {key} (keep it secret), {key}.pub (give it to devices)")

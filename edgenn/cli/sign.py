@@ -29,7 +29,7 @@ def command(bundle: Path, keys: tuple[Path, ...], serial: int | None) -> None:
     A bundle that is signed gets one more signature. Whoever changes it afterwards, also by
     edgenn eval --write-conf or edgenn tune, has to sign it again with a larger serial.
     """
-    from edgenn.bundle.trust import sign
+    from edgenn.bundle.signing import sign
 
     for key in keys:
         said = sign(bundle, key, serial)

@@ -10,9 +10,10 @@ import zipfile
 import pytest
 
 from edgenn import plugins
-from edgenn.bundle import trust
+from edgenn.bundle import signing
+from edgenn.bundle.signing import new_key, sign
 from edgenn.bundle.store import open_bundle, replace_manifest
-from edgenn.bundle.trust import Policy, Revoked, new_key, read_public, read_revoked, sign
+from edgenn.bundle.trust import Policy, Revoked, read_public, read_revoked
 from edgenn.errors import MissingExtraError, TrustError, UsageError
 
 
@@ -182,14 +183,14 @@ def test_revoked_bundles_and_older_serials_are_refused(made, key, public, tmp_pa
 
 
 def test_dates_decide_nothing(made, key, policy, monkeypatch):
-    class Long(trust.datetime):
+    class Long(signing.datetime):
         @classmethod
         def now(cls, tz=None):
-            return trust.datetime(1970, 1, 1, tzinfo=tz)
+            return signing.datetime(1970, 1, 1, tzinfo=tz)
 
     path = made.as_zip()
     with monkeypatch.context() as patched:
-        patched.setattr(trust, "datetime", Long)
+        patched.setattr(signing, "datetime", Long)
         assert sign(path, key, 2).date.startswith("1970-01-01")
     assert policy.open(path, floor=1).statement.serial == 2
 

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
+import ssl
 import threading
+from datetime import datetime, timedelta, timezone
 from time import monotonic, sleep
 from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from edgenn.errors import SourceError
 from edgenn.runtime.update.download import Client
 
+LOCAL = ipaddress.ip_address("127.0.0.1")
 DATA = bytes(range(256)) * 2000
 HASH = hashlib.sha256(DATA).hexdigest()
 
@@ -187,3 +194,52 @@ def test_a_full_disk_is_told_before_anything_is_fetched(get, server, monkeypatch
     with pytest.raises(SourceError, match="the disk has room for"):
         get()
     assert server.asked == []
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Files of a certificate for 127.0.0.1 that signed itself, and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(LOCAL)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (tmp_path / "cert.pem").write_bytes(made.public_bytes(pem))
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(pem, *plain))
+    return tmp_path / "cert.pem", tmp_path / "key.pem"
+
+
+def test_https_wants_a_certificate_that_is_trusted(
+    get, server, client, certificate, monkeypatch, stopped
+):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.base = server.base.replace("http:", "https:")
+    with pytest.raises(SourceError, match=r"(?i)certificate verify failed"):
+        get()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    cuts = iter([100_000])
+    server.odd["big"] = lambda handler: handler.hand_out(DATA, cut=next(cuts, None))
+    assert get().read_bytes() == DATA
+    assert ranges(server) == [None, "bytes=100000-"]
+    (server.folder / "small").write_bytes(b"hello")
+    assert client.fetch(server.base + "small", 100) == b"hello"
+    server.odd["small"] = leads_to(server.base.replace("https:", "http:") + "big")
+    with pytest.raises(SourceError, match="which is not allowed"):
+        client.fetch(server.base + "small", 100)
+    server.odd["big"] = trickles
+    with pytest.raises(SourceError, match="less than 16 kB came in 1 s"):
+        client.fetch(server.base + "big", 1 << 20)

@@ -11,7 +11,8 @@ from time import monotonic, sleep
 import pytest
 
 from edgenn import Pipeline
-from edgenn.bundle.trust import Policy, Revoked, new_key
+from edgenn.bundle.signing import new_key
+from edgenn.bundle.trust import Policy, Revoked
 from edgenn.errors import BundleError, ModelError
 from edgenn.runtime.update import trial as trial_module
 from edgenn.runtime.update.download import Client
@@ -364,15 +365,23 @@ def test_stages_that_do_not_fit_are_a_fault_of_the_bundle(
         run.until(lambda: len(run.results) > before + 20)
 
 
-def test_what_is_revoked_gives_way_to_what_ran_before(tmp_path, server, maker, policy, unproved):
+def test_what_is_revoked_gives_way_to_what_ran_before(
+    tmp_path, server, maker, policy, caplog, unproved
+):
     maker.publish(1)
     with Run(tmp_path, server, policy) as run:
         maker.publish(2, change=relabelled)
         run.until(lambda: run.updater.serial == 2)
         bad = run.updater._slots.path(run.state.confirmed)
         known = policy.open(bad).statement.manifest_sha256
-    strict = Policy(policy.keys, Revoked(bundles=(known,)))
+    listed = tmp_path / "revoked.json"
+    listed.write_text(Revoked(bundles=(known,)).model_dump_json())
+    strict = Policy(policy.keys, list_file=listed)
     with Run(tmp_path, server, strict) as run:
+        assert run.updater.serial == 1
+        listed.write_text(Revoked(keys=(policy.keys[0].id,)).model_dump_json())
+        maker.publish(3)
+        run.until(lambda: "a key that is revoked" in caplog.text)
         assert run.updater.serial == 1
 
 
