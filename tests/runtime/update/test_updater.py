@@ -4,7 +4,10 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import signal
 import stat
+import subprocess
+import sys
 import threading
 from time import monotonic, sleep
 
@@ -430,3 +433,50 @@ def test_proofs_end_when_they_are_told_to(tmp_path, maker):
     bundle = Policy((maker.public,)).open(maker.bundle(1)).bundle
     with pytest.raises(InterruptedError):
         trial_module.prove(bundle.path, bundle.manifest.variants[0], stopped)
+
+
+CRASHING = """
+import os, signal, sys
+from pathlib import Path
+from edgenn import Pipeline
+from edgenn.bundle.trust import Policy, read_public
+from edgenn.runtime.update import updater as module
+from edgenn.runtime.update.loader import Loader
+from edgenn.runtime.update.slots import Slots
+from edgenn.runtime.update.trial import Rules
+
+class Bad(Loader):
+    def load(self, bundle):
+        model = super().load(bundle)
+        if bundle.path.name == "b.edgenn":
+            model.infer = lambda _: os.kill(os.getpid(), signal.SIGSEGV)
+        return model
+
+module.prove = lambda *_: None
+folder, url, key = sys.argv[1:]
+policy = Policy((read_public(Path(key)),))
+updater = module.Updater(
+    url, Slots(Path(folder)), policy, "d", Bad(), poll_s=0.1, rules=Rules(trial_s=1, silence_s=1)
+)
+model = updater.start_with(None)
+with Pipeline("test://?size=64x48&fps=100", model, max_frames=200) as pipeline:
+    with updater.follow(pipeline):
+        pipeline.run()
+"""
+
+
+def test_a_bundle_that_kills_the_program_is_given_up_after_three_starts(tmp_path, server, maker):
+    folder = tmp_path / "slots"
+    command = [sys.executable, "-c", CRASHING, folder, server.index, f"{maker.key}.pub"]
+
+    def start():
+        return subprocess.run(
+            command, stderr=subprocess.DEVNULL, timeout=60, check=False
+        ).returncode
+
+    maker.publish(1)
+    assert start() == 0
+    maker.publish(2)
+    assert [start() for _ in range(5)] == [-signal.SIGSEGV] * 3 + [0, 0]
+    state = json.loads((folder / "state.json").read_text())
+    assert (state["confirmed"]["serial"], state["refused"], state["trial"]) == (1, [2], None)
