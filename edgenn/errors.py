@@ -16,7 +16,8 @@ The tree::
     ├── ParityError                9   a model file does not compute what it should
     ├── AccuracyError              10  an exported variant lost more than ``--max-drop``
     ├── ReplayError                11  a recording led to other decisions than were expected
-    └── DeviceError                12  ``edgenn doctor`` found what keeps this device from working
+    ├── DeviceError                12  ``edgenn doctor`` found what keeps this device from working
+    └── TrustError                 13  a bundle that is unsigned, tampered with, revoked or too old
 
 A message is one clear sentence: what was wrong, where, and what to do. The
 command line prints it without a traceback and exits with the class's code.
@@ -107,3 +108,9 @@ class DeviceError(EdgennError):
     """The device has problems that must be mended first; ``edgenn doctor`` lists them."""
 
     exit_code = 12
+
+
+class TrustError(EdgennError):
+    """A bundle that is not signed by a key that is trusted, was changed, revoked or is too old."""
+
+    exit_code = 13

@@ -32,6 +32,7 @@ EXTRAS = {
     "gpiozero": "gpio",
     "serial": "serial",
     "smbus2": "i2c",
+    "cryptography": "sign",
 }
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest_plugins = ("chromium", "generated", "rtsp_server")
+pytest_plugins = ("chromium", "generated", "rtsp_server", "update_rig")
 
 NO_DATA = "EDGENN_DATA is not set: it names the folder with the real data sets"
 

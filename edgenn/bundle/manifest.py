@@ -281,6 +281,8 @@ class Manifest(Strict):
         chain: Nets that go on from what this one, a detector, finds.
         variants: The model files.
         golden: Samples that prove parity, None in embedded manifests.
+        files: Hash, hex, of each other file of the bundle, such as card and report, by name;
+            empty in embedded manifests and in bundles of before it was known.
         provenance: Recipe, data, versions, licence.
     """
 
@@ -296,6 +298,7 @@ class Manifest(Strict):
     chain: Chain | None = None
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
+    files: dict[str, str] = {}
     provenance: Provenance
 
     @model_validator(mode="after")

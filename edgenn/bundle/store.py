@@ -31,11 +31,15 @@ class Bundle:
     Attributes:
         path: Where it lies.
         manifest: What it says of itself.
+        document: The bytes that the manifest was read from.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, read: Callable[[str, int], bytes]) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, read: Callable[[str, int], bytes], document: bytes
+    ) -> None:
         self.path = path
         self.manifest = manifest
+        self.document = document
         self._read = read
 
     def read(self, name: str, limit: int = MAX_FILE) -> bytes:
@@ -71,12 +75,46 @@ class Bundle:
         path = self.path / member.file
         return _open(path, _zip_reader(path, self.read(member.file)))
 
+    def names(self) -> list[str]:
+        """Names of all files in it, also of those that the manifest does not name.
+
+        Raises:
+            BundleError: It cannot be read.
+        """
+        try:
+            if self.path.is_dir():
+                files = sorted(p for p in self.path.rglob("*") if not p.is_dir())
+                return [p.relative_to(self.path).as_posix() for p in files]
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.namelist()
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise BundleError(f"{self.path} cannot be read as a bundle: {error}") from error
+
     def _hashes(self) -> dict[str, str]:
-        hashes = {v.file: v.sha256 for v in self.manifest.variants}
-        hashes |= {member.file: member.sha256 for member in self.manifest.members}
-        if self.manifest.golden is not None:
-            hashes[self.manifest.golden.file] = self.manifest.golden.sha256
-        return hashes
+        return hashes(self.manifest)
+
+
+def hashes(manifest: Manifest) -> dict[str, str]:
+    """Name to SHA-256, hex, of every file that a manifest has a hash for."""
+    found = dict(manifest.files) | {v.file: v.sha256 for v in manifest.variants}
+    found |= {member.file: member.sha256 for member in manifest.members}
+    if manifest.golden is not None:
+        found[manifest.golden.file] = manifest.golden.sha256
+    return found
+
+
+def with_hashes(manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    """The manifest with a hash of each file that it had none for.
+
+    Args:
+        manifest: Of a bundle of these files.
+        files: Name to content.
+    """
+    known = hashes(manifest)
+    more = {n: hashlib.sha256(data).hexdigest() for n, data in files.items() if n not in known}
+    if not more:
+        return manifest
+    return manifest.model_copy(update={"files": {**manifest.files, **more}})
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -187,7 +225,8 @@ def refuse_impostor(head: bytes, where: str) -> None:
 
 
 def _open(path: Path, read: Callable[[str, int], bytes]) -> Bundle:
-    manifest = parse_manifest(read(MANIFEST, MAX_MANIFEST), str(path))
+    document = read(MANIFEST, MAX_MANIFEST)
+    manifest = parse_manifest(document, str(path))
     for variant in manifest.variants:
         _safe(variant.file, str(path))
         if not variant.sha256:
@@ -196,7 +235,9 @@ def _open(path: Path, read: Callable[[str, int], bytes]) -> Bundle:
         _safe(member.file, str(path))
     if manifest.golden is not None:
         _safe(manifest.golden.file, str(path))
-    return Bundle(path, manifest, read)
+    for name in manifest.files:
+        _safe(name, str(path))
+    return Bundle(path, manifest, read, document)
 
 
 def _safe(name: str, where: str) -> str:

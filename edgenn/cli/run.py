@@ -19,10 +19,11 @@ from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import calm_opencv, hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
 from edgenn.cli._stages import StageFlags, stage_options
+from edgenn.cli._updates import Origin, UpdateFlags, update_options
 from edgenn.errors import UsageError
 from edgenn.runtime import systemd
 from edgenn.runtime.foreign import is_foreign, load_any
-from edgenn.runtime.model import Model, load, resolve
+from edgenn.runtime.model import resolve
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
 
@@ -41,6 +42,7 @@ DEFAULT_MODEL = "person"
 @loop_options
 @stage_options
 @output_options
+@update_options
 def command(
     model: str | None,
     where: SourceFlags,
@@ -54,6 +56,7 @@ def command(
     loop: LoopFlags,
     over_time: StageFlags,
     outputs: OutputFlags,
+    updates: UpdateFlags,
 ) -> None:
     """Run MODEL, a bundle, a model file or a built-in model (person), until the source ends.
 
@@ -63,20 +66,25 @@ def command(
     """
     where.check(model)
     outputs.check()
+    updates.check(loop.fallback)
     hush_opencv()
     calm_opencv()
-    with hushed_stderr():
-        wishes: dict[str, Any] = {"engine": engine, "threads": threads, "conf": conf, "iou": iou}
-        wishes |= place.arguments()
-        loaded = _load(model or DEFAULT_MODEL, foreign, precision, wishes)
-        arguments = loop.arguments(**wishes)
-    variant = loaded.variant
-    _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
     with contextlib.ExitStack() as stack:
+        with hushed_stderr():
+            wishes: dict[str, Any] = {"engine": engine, "threads": threads}
+            wishes |= {"conf": conf, "iou": iou, **place.arguments()}
+            origin = _foreign(model, foreign, updates, wishes) or updates.load(
+                model, DEFAULT_MODEL, loop.fallback, stack, precision=precision, **wishes
+            )
+            arguments = loop.arguments(**wishes)
+        loaded = origin.model
+        variant = loaded.variant
+        _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
         feed = stack.enter_context(where.open(loaded))
-        opened = outputs.open(loaded, model or DEFAULT_MODEL, feed, stack)
+        opened = outputs.open(loaded, origin.path, feed, stack)
         follows = bool(loaded.manifest.temporal or over_time.params)
         opened += _on_the_terminal(follows, alone=not opened, mixed=outputs.out == "-")
+        opened += updates.report(outputs, origin, stack)
         notifier = systemd.Notifier()
         pipeline = stack.enter_context(
             Pipeline(
@@ -89,6 +97,7 @@ def command(
             )
         )
         stack.callback(notifier.stopping)
+        stack.enter_context(origin.follow(pipeline))
         with stop_on_signals(pipeline.stop):
             try:
                 pipeline.run()
@@ -98,18 +107,19 @@ def command(
                     _live.echo_summary(pipeline.health.summary(), what)
 
 
-def _load(
-    name: str, foreign: ForeignFlags, precision: Precision | None, wishes: dict[str, Any]
-) -> Model:
-    path = resolve(name)
-    if is_foreign(path):
-        return load_any(path, wishes=foreign.wishes(), **wishes)
-    if foreign.given():
+def _foreign(
+    name: str | None, flags: ForeignFlags, updates: UpdateFlags, wishes: dict[str, Any]
+) -> Origin | None:
+    """A model file from elsewhere, where one is named and nothing has to be signed."""
+    is_bare = name is not None and is_foreign(resolve(name))
+    if name is not None and is_bare and not updates.require_key and updates.bundle_url is None:
+        return Origin(load_any(resolve(name), wishes=flags.wishes(), **wishes), name)
+    if flags.given():
         raise UsageError(
-            f"{name} says itself what it is: it takes no --as, --labels, --normalize, "
-            "--input-order or --imgsz"
+            f"{name or 'the model'} says itself what it is: it takes no --as, --labels, "
+            "--normalize, --input-order or --imgsz"
         )
-    return load(name, precision=precision, **wishes)
+    return None
 
 
 def _on_the_terminal(follows: bool, *, alone: bool, mixed: bool) -> list[Sink]:

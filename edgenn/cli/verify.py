@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Literal
 
 import click
 
 from edgenn.bundle.manifest import EngineName, Precision
 from edgenn.cli._options import ProviderFlags, engine_options, provider_options
+from edgenn.cli._updates import KEY_OPTIONS, policy_of
 from edgenn.errors import ParityError
 
 
@@ -17,6 +19,8 @@ from edgenn.errors import ParityError
 @engine_options("Only the variants of this engine.", "Only the variants of this precision.")
 @provider_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@KEY_OPTIONS[0]
+@KEY_OPTIONS[1]
 def command(
     bundle: str,
     engine: EngineName | Literal["auto"],
@@ -24,16 +28,28 @@ def command(
     threads: int,
     place: ProviderFlags,
     as_json: bool,
+    require_key: tuple[Path, ...],
+    revoked: Path | None,
 ) -> None:
     """Replay the golden samples of BUNDLE through each of its variants.
 
     Needs nothing but numpy, OpenCV and an engine. Exits with 9 where a variant
-    differs from the trained network by more than its tolerance.
+    differs from the trained network by more than its tolerance. With --require-key also who
+    signed it is checked, and every file; exits with 13 where that is not as wanted.
     """
     from edgenn.cli._quiet import hushed_stderr
     from edgenn.cli._table import echo_table
     from edgenn.runtime.golden import verify
+    from edgenn.runtime.model import resolve
 
+    policy = policy_of(require_key, revoked)
+    if policy is not None:
+        said = policy.open(resolve(bundle))
+        click.echo(
+            f"{bundle}: signed by {', '.join(said.keys)}, serial {said.statement.serial}, bundle "
+            f"{said.statement.manifest_sha256}",
+            err=True,
+        )
     with hushed_stderr():
         wishes = {"threads": threads, **place.arguments()}
         checks = verify(bundle, engine=engine, precision=precision, **wishes)

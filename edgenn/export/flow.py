@@ -23,7 +23,7 @@ from edgenn.bundle.manifest import (
     Variant,
     WindowInput,
 )
-from edgenn.bundle.store import write_bundle
+from edgenn.bundle.store import with_hashes, write_bundle
 from edgenn.data import Dataset, Progress
 from edgenn.data.feed import Feed
 from edgenn.errors import AccuracyError, UsageError
@@ -281,7 +281,7 @@ def _write(job: Job, outcome: Outcome, samples: list[GoldenSample]) -> None:
     files = {s.variant.file: s.data for s in kept}
     files["golden.npz"] = packed
     files |= report.documents(job.run, full, outcome.reference, outcome.scores, samples)
-    write_bundle(full, files, outcome.out)
+    write_bundle(with_hashes(full, files), files, outcome.out)
 
 
 def _hash(data: bytes) -> str:

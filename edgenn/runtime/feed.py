@@ -41,6 +41,7 @@ class Unit:
         prepare_ms: Milliseconds that the tensor took.
         outputs: What the net said, once it was asked.
         infer_ms: Milliseconds that this took.
+        failed: The model, which is on trial, could not; there is no result of it.
     """
 
     item: Frame | Window
@@ -54,6 +55,7 @@ class Unit:
     prepare_ms: float
     outputs: dict[str, Floats] = field(default_factory=dict)
     infer_ms: float = 0.0
+    failed: bool = False
 
 
 class Feed:

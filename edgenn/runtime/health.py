@@ -34,6 +34,15 @@ class Histogram:
         bucket = int(np.searchsorted(self._counts.cumsum(), rank))
         return _LOWEST_MS * exp((bucket + 0.5) * _STEP)
 
+    def __len__(self) -> int:
+        return int(self._counts.sum())
+
+    def since(self, earlier: Histogram | None = None) -> Histogram:
+        """What came after ``earlier``, a copy of this one; all of it, as a copy, by default."""
+        later = Histogram()
+        later._counts = self._counts - (0 if earlier is None else earlier._counts)
+        return later
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -110,6 +119,10 @@ class Health:
         for stage, ms in latency_ms.items():
             self._histograms.setdefault(stage, Histogram()).add(ms)
         self._last = perf_counter()
+
+    def latency(self, stage: str) -> Histogram:
+        """A copy of what was counted of a stage so far."""
+        return self._histograms.get(stage, Histogram()).since()
 
     def sink(self, name: str, counts: SinkCounts | None = None) -> SinkCounts:
         """Counters for one more sink, or its own; a second one of a name gets a number."""

@@ -6,7 +6,7 @@ import copy
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -41,7 +41,11 @@ class Model:
         manifest: What the model is.
         variant: The file that is running.
         latency_ms: Milliseconds of the last prediction, per stage.
+        on_fault: Of a model on trial: hears what it raises in a pipeline, which goes on; None
+            ends the run.
     """
+
+    on_fault: Callable[[Exception], None] | None = None
 
     def __init__(
         self,
@@ -256,13 +260,27 @@ def load(
 
         if foreign.is_foreign(found):
             return foreign.load_any(found, engine=engine, **wishes)
-    else:
-        bundle = open_bundle(found)
-        if bundle.manifest.chain is not None:
-            from edgenn.runtime.chain import ChainModel  # it is made of models
+        return Model(*find(path, engine, precision), **wishes)
+    bundle = open_bundle(found)
+    return from_bundle(bundle, choose(bundle, engine, precision), **wishes)
 
-            return ChainModel(bundle, choose(bundle, engine, precision), **wishes)
-    return Model(*find(path, engine, precision), **wishes)
+
+def from_bundle(bundle: Bundle, variant: Variant, **wishes: Any) -> Model:  # noqa: ANN401
+    """The model of an opened bundle, which may be a chain.
+
+    Args:
+        bundle: Read through what was checked, never by its path anew.
+        variant: The file that runs, of the first net.
+        wishes: As `Model` takes them.
+
+    Raises:
+        ModelError: A file is damaged.
+    """
+    if bundle.manifest.chain is not None:
+        from edgenn.runtime.chain import ChainModel  # it is made of models
+
+        return ChainModel(bundle, variant, **wishes)
+    return Model(bundle.manifest, variant, bundle.read(variant.file), **wishes)
 
 
 def on_gpu(

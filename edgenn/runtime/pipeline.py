@@ -142,10 +142,12 @@ class Pipeline:
         self.health.start()
         try:
             for unit in self._inferred():
-                result = self._conclude(unit)
-                if not self._deliver(result):
-                    return
-                yield result
+                made = self._try_conclude(unit)
+                if made is not None:
+                    result = made
+                    if not self._deliver(result):
+                        return
+                    yield result
                 self._beat()
                 if self._is_over():
                     break
@@ -213,6 +215,12 @@ class Pipeline:
         """Whether `pause` holds."""
         return self._feed.is_paused
 
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the inference that goes on has taken; 0 where there is none."""
+        since = self._busy_since
+        return 0.0 if since is None else monotonic() - since
+
     def pause(self) -> None:
         """Look at nothing until `resume`.
 
@@ -225,7 +233,9 @@ class Pipeline:
         """Go on after `pause`."""
         self._feed.resume()
 
-    def swap(self, model: Model | str | Path) -> None:
+    def swap(
+        self, model: Model | str | Path, on_fault: Callable[[Exception], None] | None = None
+    ) -> None:
         """Go on with another model from the next frame on.
 
         Frames that are on their way are finished by the one before, so that results stay in
@@ -234,12 +244,18 @@ class Pipeline:
 
         Args:
             model: As for the pipeline itself.
+            on_fault: Called, in a thread of the pipeline, with what this model raises: frames
+                that it fails on give no result, and the run goes on. None ends the run.
 
         Raises:
             EdgennError: It cannot be opened; the run goes on as before.
             UsageError: It does not take what this model takes.
         """
         other = _parts.own(model)
+        other.on_fault = on_fault
+        _parts.build_stages(
+            other, self._more_stages
+        )  # those that cannot be made are told here, not in the run
         self._feed.swap(other)
         self._models = other, self._models[1]
 
@@ -292,11 +308,24 @@ class Pipeline:
         if unit.cut:
             unit.model.reset()
         self._busy_since = begun = monotonic()
-        for _ in range(unit.steps):
-            unit.outputs = unit.model.infer(unit.tensor)
+        try:
+            for _ in range(unit.steps):
+                unit.outputs = unit.model.infer(unit.tensor)
+        except Exception as error:  # noqa: BLE001  goes on but for a model on trial
+            _forgive(unit, error)
         self._busy_since = None
         unit.infer_ms = (monotonic() - begun) * 1e3
         return unit
+
+    def _try_conclude(self, unit: Unit) -> Result | None:
+        """None where a model on trial fails."""
+        if unit.failed:
+            return None
+        try:
+            return self._conclude(unit)
+        except Exception as error:  # noqa: BLE001  goes on but for a model on trial
+            _forgive(unit, error)
+            return None
 
     def _conclude(self, unit: Unit) -> Result:
         """Decode, follow over time, and measure."""
@@ -374,8 +403,7 @@ class Pipeline:
 
     def _beat(self) -> bool:
         """Say that this thread lives; True where the run is to end."""
-        since = self._busy_since
-        if since is not None and monotonic() - since > HUNG_S:
+        if self.busy_s > HUNG_S:
             raise ModelError(
                 f"{self.model.variant.file}: the {self.model.variant.engine} engine hangs: one "
                 f"inference has taken more than {HUNG_S:.0f} s"
@@ -390,6 +418,14 @@ class Pipeline:
 
     def _is_over(self) -> bool:
         return self._stopped.is_set() or self.health.frames == self._max_frames
+
+
+def _forgive(unit: Unit, error: Exception) -> None:
+    """Tell the one who put a model on trial; any other model's error goes on."""
+    if unit.model.on_fault is None:
+        raise error
+    unit.failed = True
+    unit.model.on_fault(error)
 
 
 def open_for(

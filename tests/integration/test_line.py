@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import edgenn
-from edgenn.bundle.store import open_bundle
+from edgenn.bundle.store import hashes, open_bundle
 from edgenn.runtime.golden import unpack
 
 
@@ -81,6 +81,7 @@ def test_bundle_holds_everything_that_a_device_needs(line):
         "metrics.json",
         *FILES,
     }
+    assert set(hashes(manifest)) == names - {"manifest.json"}
     assert all(file in page and file in card for file in FILES)
     fp32 = numbers["variants"]["model.fp32.onnx"]
     assert fp32["main"] == pytest.approx(numbers["trained"]["main"], abs=0.02)

@@ -40,3 +40,17 @@ def test_a_summary_counts_stages_and_results():
     p50, p95, p99 = summary.latency_ms["inference"]
     assert (p50, p95, p99) == pytest.approx((10, 10, 11), rel=0.011)
     assert list(summary.latency_ms) == ["inference", "total"]
+
+
+def test_latencies_since_a_moment_are_told_apart_from_those_before():
+    health = Health()
+    for _ in range(100):
+        health.add({"total": 10.0})
+    before = health.latency("total")
+    for _ in range(30):
+        health.add({"total": 40.0})
+    since = health.latency("total").since(before)
+    assert (len(before), len(since)) == (100, 30)
+    assert before.percentile(95) == pytest.approx(10, rel=0.02)
+    assert since.percentile(5) == pytest.approx(40, rel=0.02)
+    assert len(health.latency("nothing")) == 0

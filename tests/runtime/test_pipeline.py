@@ -496,6 +496,31 @@ def test_a_swap_for_a_model_of_other_input_is_refused_and_the_run_goes_on(square
     assert len(list(results)) == 19
 
 
+def test_a_model_on_trial_that_fails_is_told_of_and_gives_no_result(squares, tiny, clip):
+    bad = edgenn.load(tiny / "tiny-detect.edgenn")
+
+    def fails(tensor):
+        raise RuntimeError("out of luck")
+
+    bad.infer = fails
+    heard = []
+    pipeline = Pipeline(clip, squares)
+    frames = []
+    for result in pipeline:
+        frames.append(result.item.index)
+        if len(frames) == 3:
+            pipeline.swap(bad, heard.append)
+    assert [str(error) for error in heard] == ["out of luck"] * (20 - len(frames))
+    assert frames == list(range(len(frames)))
+    assert 3 <= len(frames) <= 3 + feed_module.IN_FLIGHT + 1
+    again = Pipeline(clip, squares)
+    results = iter(again)
+    next(results)
+    again.swap(bad)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        list(results)
+
+
 def test_a_file_waits_while_it_is_paused(squares, clip):
     pipeline = Pipeline(clip, squares)
     seen = []

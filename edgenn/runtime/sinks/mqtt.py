@@ -289,14 +289,19 @@ def open_sink(
     """
     del fps
     address = parse(target)
-    tls = _context(ca, cert, key) if address.tls else None
+    tls = tls_context(ca, cert, key) if address.tls else None
     if not address.tls and (ca or cert or key):
         raise UsageError("--mqtt-ca, --mqtt-cert and --mqtt-key need an address with mqtts://")
     folder = Path(buffer) if buffer else _state_folder()
     return MqttSink(address, folder, tls=tls, home=home)
 
 
-def _context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
+def tls_context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
+    """What the broker is trusted by, and this device is known by; files as for `open_sink`.
+
+    Raises:
+        UsageError: A certificate cannot be used.
+    """
     if (cert is None) != (key is None):
         raise UsageError("--mqtt-cert and --mqtt-key need each other")
     context = ssl.create_default_context()

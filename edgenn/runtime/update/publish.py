@@ -1,0 +1,93 @@
+"""Puts a bundle and its line in the index into a folder that a web server hands out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from edgenn.bundle.store import atomically, open_bundle, write_text
+from edgenn.bundle.trust import statement_of
+from edgenn.errors import BundleError, UsageError
+from edgenn.runtime.update.download import file_sha256
+from edgenn.runtime.update.index import INDEX, MAX_BUNDLE, MAX_INDEX, Index, Release, parse_index
+
+
+def publish(
+    path: Path,
+    folder: Path,
+    *,
+    rollout: float = 100.0,
+    serial: int | None = None,
+    min_edgenn: str = "",
+) -> Release:
+    """Copy a bundle there, and then list it; a release that is listed gets another share.
+
+    Args:
+        path: The bundle, a file.
+        folder: What the server hands out; is made.
+        rollout: Per cent of the devices that get it.
+        serial: Of an unsigned bundle; a signed one has its own.
+        min_edgenn: Smallest version of edgenn that can run it.
+
+    Raises:
+        UsageError: The serial is missing, is that of another bundle or is not the largest.
+        BundleError: The bundle is damaged, or the folder cannot be read or written.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; devices take the single file that export writes")
+    bundle = open_bundle(path)
+    bundle.check()
+    said = statement_of(bundle)
+    number = serial if said is None else said.serial
+    if number is None:
+        raise UsageError(f"{path} is not signed; sign it, or give --serial")
+    if serial not in (None, number):
+        raise UsageError(f"{path} is signed with serial {number}, not {serial}")
+    size = path.stat().st_size
+    if size > MAX_BUNDLE:
+        raise UsageError(f"{path} has {size} bytes, and devices take {MAX_BUNDLE} at most")
+    name = bundle.manifest.name
+    file = f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}-{number}.edgenn"
+    release = Release(
+        name=name,
+        serial=number,
+        url=file,
+        size=size,
+        sha256=file_sha256(path),
+        rollout=rollout,
+        min_edgenn=min_edgenn,
+    )
+    index = folder / INDEX
+    listed = _listed(index, release)
+    # The bundle first: an index must not name what is not there.
+    atomically(folder / file, lambda temporary: _copy(path, temporary))
+    releases = tuple(sorted((*listed, release), key=lambda r: r.serial))
+    write_text(index, Index(releases=releases).model_dump_json(indent=1))
+    return release
+
+
+def _copy(path: Path, target: Path) -> None:
+    shutil.copyfile(path, target)
+
+
+def _listed(index: Path, new: Release) -> list[Release]:
+    """The other releases of an index that may take a new one."""
+    if not index.exists():
+        return []
+    try:
+        data = index.read_bytes()[: MAX_INDEX + 1]
+    except OSError as error:
+        raise BundleError(f"cannot read {index}: {error.strerror}") from error
+    releases = parse_index(data, str(index)).releases
+    for old in releases:
+        if old.name != new.name:
+            raise UsageError(f"{index} is of {old.name}; give {new.name} a folder of its own")
+        if old.serial == new.serial and old.sha256 != new.sha256:
+            raise UsageError(f"{index} has another bundle with serial {new.serial}; sign anew")
+    largest = max((r.serial for r in releases), default=0)
+    if new.serial < largest and all(r.serial != new.serial for r in releases):
+        raise UsageError(
+            f"{index} has serial {largest}, so no device would take {new.serial}; sign anew"
+        )
+    return [r for r in releases if r.serial != new.serial]
