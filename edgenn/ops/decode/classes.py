@@ -77,7 +77,8 @@ def softmax(logits: Floats) -> Floats:
 def recognise(file: Foreign) -> Match | None:
     """One output whose numbers all lie on one axis."""
     shapes = {n: [s for s in shape[1:] if s != 1] for n, shape in file.outputs.items()}
-    if len(shapes) != 1:
+    # More than one row, or none, is a list of boxes.
+    if len(shapes) != 1 or any(shape[:1] not in ((1,), (-1,)) for shape in file.outputs.values()):
         return None
     (name, inner), *_ = shapes.items()
     if len(inner) != 1 or not 2 <= inner[0] <= _MOST:

@@ -8,7 +8,6 @@ over the grids of stride 8, 16 and 32.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -18,7 +17,18 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import Candidates, Count, Share, from_middle, sound, tensor
+from edgenn.ops.decode._foreign import (
+    UNIT,
+    Candidates,
+    Count,
+    Share,
+    cell_count,
+    from_middle,
+    keypoints,
+    kpt_shape,
+    sound,
+    tensor,
+)
 from edgenn.ops.decode._params import parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -26,9 +36,8 @@ from edgenn.types import Detections, Floats
 
 # Coefficients per mask of all sizes.
 MASKS = 32
-# No box of a file that gives 0..1 has a coordinate above this.
-_UNIT = 2.0
-_MAX_METADATA = 200
+# Strides of the usual nets, and of those with a grid more for large or for small things.
+_GRIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 
 
 @dataclass(frozen=True)
@@ -77,21 +86,24 @@ def build(
         # Comparing costs a third of looking for the best class of each cell.
         class_ids, cells = np.nonzero(block >= p.conf)
         best = block[class_ids, cells]
+        if not np.isfinite(best).all():
+            fine = np.isfinite(best)
+            cells, class_ids, best = cells[fine], class_ids[fine], best[fine]
         cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
         boxes, points = values[:4, cells].T, values[4 + classes :, cells].T[:, : count * each]
-        good = sound(boxes, points) & np.isfinite(best)
+        good = sound(boxes, points)
         if not good.all():
             boxes, points = boxes[good], points[good]
             best, class_ids = best[good], class_ids[good]
         if not len(best):
             return Detections.empty(labels)
         if is_unit is None:
-            is_unit = bool(boxes.max() <= _UNIT)
+            is_unit = bool(boxes.max() <= UNIT)
         unit = sides if is_unit else np.ones(2, np.float32)
         corners = from_middle(boxes * np.tile(unit, 2))
-        keypoints = _keypoints(points.reshape(-1, count, each), unit) if count else None
+        shown = keypoints(points.reshape(-1, count, each), unit) if count else None
         found = corners, best.clip(max=1), class_ids
-        return finish(found, p, labels, geometry, keypoints)
+        return finish(found, p, labels, geometry, shown)
 
     return decode
 
@@ -113,28 +125,20 @@ def _columns(values: Floats, columns: int) -> Floats:
     )
 
 
-def _keypoints(points: Floats, unit: Floats) -> Floats:
-    """(N, K, 3): x and y in net pixels, and a score, which is 1 where the file gives none."""
-    places = points[..., :2] * unit
-    given = points.shape[2] == 3
-    scores = points[..., 2:].clip(0, 1) if given else np.ones_like(points[..., :1])
-    return np.asarray(np.concatenate([places, scores], 2), np.float32)
-
-
 def recognise(file: Foreign) -> Match | None:
-    """One output of 4 + C by the cells of three grids, either way round."""
+    """One output of 4 + C by the cells of the grids, either way round."""
     shapes = {name: s for name, s in file.outputs.items() if len(s) == 3 and s[0] in (1, -1)}
-    cells = sum((file.size[0] // stride) * (file.size[1] // stride) for stride in (8, 16, 32))
+    counts = {cell_count(file.size, strides) for strides in _GRIDS}
     fitting = {
-        name: (shape[1] if shape[2] == cells else shape[2])
+        name: shape[1:] if shape[2] in counts else shape[:0:-1]
         for name, shape in shapes.items()
-        if cells in shape[1:]
+        if counts & set(shape[1:])
     }
     task = file.metadata.get("task", "")
     if len(fitting) != 1 or task in ("obb", "classify"):
         return None
-    (name, columns), *_ = fitting.items()
-    count, each = _kpt_shape(file) if task == "pose" else (0, 3)
+    (name, (columns, cells)), *_ = fitting.items()
+    count, each = kpt_shape(file) if task == "pose" else (0, 3)
     has_masks = task == "segment" or any(
         len(shape) == 4 and MASKS in shape[1:] for shape in file.outputs.values()
     )
@@ -154,15 +158,3 @@ def recognise(file: Foreign) -> Match | None:
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
     )
-
-
-def _kpt_shape(file: Foreign) -> tuple[int, int]:
-    """Key points and numbers of each, from the metadata; (0, 3) where it does not say."""
-    text = file.metadata.get("kpt_shape", "")
-    try:
-        count, each = ast.literal_eval(text[:_MAX_METADATA])
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return 0, 3
-    if isinstance(count, int) and 0 < count <= 1000 and each in (2, 3):
-        return count, each
-    return 0, 3

@@ -32,6 +32,6 @@ def test_another_number_of_scores_than_labels_is_refused():
         build({}, ("a", "b"), None)({"logits": np.zeros((1, 4), np.float32)}, None)
 
 
-def test_parameters_are_refused():
-    with pytest.raises(ModelError, match="no parameter 'conf'; there is none"):
+def test_parameters_that_it_does_not_have_are_refused():
+    with pytest.raises(ModelError, match="no parameter 'conf'; there is activation, skip"):
         build({"conf": 0.5}, ("a",), None)
