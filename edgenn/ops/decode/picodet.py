@@ -27,6 +27,9 @@ from edgenn.ops.decode.nanodet import MEAN, STD
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
+# Numbers of a box where distances go up to 7 or 10 cells.
+_USUAL = (32, 44)
+
 
 @dataclass(frozen=True)
 class Params:
@@ -123,16 +126,27 @@ def _pairs(
     """Names of the scores and of the boxes of all levels; None where they do not fit."""
     if any(len(level) != 2 for level in levels):
         return None
-    firsts, seconds = [level[0] for level in levels], [level[1] for level in levels]
-    widths = [{shapes[name][2] for name in names} for names in (firsts, seconds)]
-    if any(len(width) != 1 for width in widths):
+    widths = [[shapes[name][2] for name in level] for level in levels]
+    first, second = widths[0]
+    if any(set(width) != {first, second} for width in widths):
         return None
-    (first,), (second,) = widths
-    # Boxes are those of 4 * 8 numbers, and the later ones where both may be.
-    if _is_reach(second) and (first == labels or not _is_reach(first) or second == 32):
-        return (firsts, seconds) if second != labels or first == labels else (seconds, firsts)
-    return (seconds, firsts) if _is_reach(first) and second > 0 else None
+    numbers = _numbers(first, second, labels)
+    if not numbers:
+        return None
+    # Where both are as wide, boxes come after the scores.
+    places = [1 if first == second else width.index(numbers) for width in widths]
+    boxes = [level[place] for level, place in zip(levels, places, strict=True)]
+    scores = [level[1 - place] for level, place in zip(levels, places, strict=True)]
+    return scores, boxes
 
 
-def _is_reach(width: int) -> bool:
-    return width % 4 == 0 and 8 <= width <= 260
+def _numbers(first: int, second: int, labels: int) -> int:
+    """Which of two widths is that of the boxes; 0 where none can be."""
+    possible = [
+        width
+        for width, other in ((first, second), (second, first))
+        if width % 4 == 0 and 8 <= width <= 260 and other > 0
+    ]
+    named = [width for width in possible if labels in (first, second) and width != labels]
+    usual = [width for width in possible if width in _USUAL]
+    return (named or usual or possible or [0])[0]
