@@ -14,7 +14,7 @@ from edgenn.types import Floats
 
 def integral(logits: Floats) -> Floats:
     """(N, 4) distances in cells of logits (N, 4 * (R + 1)); NaN where one is not finite."""
-    split = logits.reshape(len(logits), 4, -1)
+    split = logits.reshape(len(logits), 4, logits.shape[1] // 4)
     steps = np.arange(split.shape[2], dtype=np.float32)
     return np.asarray(softmax(split) @ steps, np.float32)
 
