@@ -33,6 +33,8 @@ MAX_PIXELS = 1e6
 # No box of a file that gives 0..1 has a coordinate above this.
 UNIT = 2.0
 _MAX_METADATA = 200
+# Mean and deviation of red, green and blue.
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,6 @@ def scaled(boxes: Floats, size: tuple[int, int]) -> Floats:
     return np.asarray(boxes * np.array([size[1], size[0]] * 2, np.float32), np.float32)
 
 
-def cell_count(size: tuple[int, int], strides: Iterable[int]) -> int:
-    """How many cells the grids of these strides have on a picture of height, width."""
-    return sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in strides)
-
-
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A tensor's shape without the batch, and without axes of 1 before the last."""
     inner = shape[1:] if len(shape) > 1 else shape
@@ -172,3 +169,9 @@ def keypoints(points: Floats, unit: Floats) -> Floats:
     given = points.shape[2] == 3
     scores = points[..., 2:].clip(0, 1) if given else np.ones_like(points[..., :1])
     return np.asarray(np.concatenate([places, scores], 2), np.float32)
+
+
+def is_tensorrt(file: Foreign) -> bool:
+    """Whether outputs are named as by NMS for TensorRT, not as by TensorFlow's detectors."""
+    names = [name.lower() for name in file.outputs]
+    return any("num_dets" in name or "nmsed" in name for name in names)

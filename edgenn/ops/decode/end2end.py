@@ -28,12 +28,13 @@ from edgenn.ops.decode._foreign import (
     Count,
     Kept,
     Share,
-    cell_count,
+    is_tensorrt,
     keypoints,
     kpt_shape,
     sound,
     tensor,
 )
+from edgenn.ops.decode._grid import cell_count
 from edgenn.ops.decode._params import parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -261,9 +262,3 @@ def _named(file: Foreign) -> dict[str, str]:
             return {}
         named[kinds[0]] = name
     return named
-
-
-def is_tensorrt(file: Foreign) -> bool:
-    """Whether the names are those of NMS for TensorRT, not of TensorFlow's detectors."""
-    names = [name.lower() for name in file.outputs]
-    return any("num_dets" in name or "nmsed" in name for name in names)

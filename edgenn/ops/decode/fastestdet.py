@@ -41,13 +41,13 @@ class Params:
     """What the manifest may set.
 
     Attributes:
-        conf: Boxes below this score are dropped, 0..1.
+        conf: Boxes below this score are dropped, 0..1; the roots make scores high, so it is too.
         iou: Overlap above which NMS drops the weaker box, 0..1.
         max_det: At most so many boxes per frame.
         candidates: At most so many boxes go into NMS, the best ones.
     """
 
-    conf: Share = 0.5
+    conf: Share = 0.65
     iou: Share = 0.45
     max_det: Count = 100
     candidates: Candidates = 300

@@ -12,21 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import Candidates, Count, Share, cell_count, rows, sound
+from edgenn.ops.decode._foreign import IMAGENET, Candidates, Count, Share, rows, sound
+from edgenn.ops.decode._grid import cell_count, centers
 from edgenn.ops.decode._integral import boxes as to_boxes
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import finish, strongest
-from edgenn.ops.decode.ltrb import centers
+from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
-# Of BGR: ImageNet's, the other way round.
-MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
 _COCO = 80
 # R of the small nets, and of those on RepVGG and EfficientNet-Lite.
 _REACHES = (7, 10)
@@ -72,9 +69,8 @@ def build(
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         values = rows(outputs, "rows", "nanodet", shape)
         scores = values[:, :classes]
-        hits, ids = np.nonzero((scores >= p.conf) & (scores < np.inf))
         # Only what passes goes through the softmax.
-        hits, ids, best = strongest(hits, ids, scores[hits, ids], p.candidates)
+        hits, ids, best = strongest(*above(scores, p.conf), p.candidates)
         boxes = to_boxes(values[hits, classes:], points[hits], strides[hits])
         good = sound(boxes)
         if not good.any():
@@ -110,7 +106,7 @@ def recognise(file: Foreign) -> Match | None:
         params={"strides": grids[0], "reach": reach, "offset": 0.0 if is_plus else 0.5},
         fit="stretch" if is_plus else "letterbox",
         color="bgr",
-        mean=MEAN,
-        std=STD,
+        mean=IMAGENET[0][::-1],
+        std=IMAGENET[1][::-1],
         pad=0,
     )

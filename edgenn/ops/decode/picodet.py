@@ -18,12 +18,11 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import Candidates, Count, Share, cell_count, rows, sound
+from edgenn.ops.decode._foreign import IMAGENET, Candidates, Count, Share, rows, sound
+from edgenn.ops.decode._grid import cell_count, centers
 from edgenn.ops.decode._integral import boxes as to_boxes
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import Ids, finish, strongest
-from edgenn.ops.decode.ltrb import centers
-from edgenn.ops.decode.nanodet import MEAN, STD
+from edgenn.ops.decode._select import Ids, above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -70,9 +69,8 @@ def build(
             count = len(middles)
             scores = rows(outputs, f"scores_{stride}", "picodet", (count, len(labels)))
             logits = rows(outputs, f"boxes_{stride}", "picodet", (count, numbers))
-            hits, ids = np.nonzero((scores >= p.conf) & (scores < np.inf))
             # Only what passes goes through the softmax.
-            hits, ids, best = strongest(hits, ids, scores[hits, ids], p.candidates)
+            hits, ids, best = strongest(*above(scores, p.conf), p.candidates)
             steps = np.full((len(hits), 1), stride, np.float32)
             parts.append((to_boxes(logits[hits], middles[hits], steps), best, ids))
         boxes, best, ids = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -100,6 +98,7 @@ def recognise(file: Foreign) -> Match | None:
         named = {f"scores_{s}": n for s, n in zip(strides, scores, strict=True)}
         named |= {f"boxes_{s}": n for s, n in zip(strides, boxes, strict=True)}
         is_pico = len(strides) == 4
+        mean, std = IMAGENET
         return Match(
             outputs=named,
             classes=classes,
@@ -108,8 +107,8 @@ def recognise(file: Foreign) -> Match | None:
             params={"strides": strides, "reach": numbers // 4 - 1},
             fit="stretch" if is_pico else "letterbox",
             color="rgb" if is_pico else "bgr",
-            mean=MEAN[::-1] if is_pico else MEAN,
-            std=STD[::-1] if is_pico else STD,
+            mean=mean if is_pico else mean[::-1],
+            std=std if is_pico else std[::-1],
             pad=0,
         )
     return None

@@ -23,10 +23,19 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import Count, Kept, Share, rows, scaled, sound, squeezed, tensor
+from edgenn.ops.decode._foreign import (
+    Count,
+    Kept,
+    Share,
+    is_tensorrt,
+    rows,
+    scaled,
+    sound,
+    squeezed,
+    tensor,
+)
 from edgenn.ops.decode._params import parse
 from edgenn.ops.decode._select import finish, strongest
-from edgenn.ops.decode.end2end import is_tensorrt
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 

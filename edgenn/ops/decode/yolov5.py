@@ -23,13 +23,13 @@ from edgenn.ops.decode._foreign import (
     Candidates,
     Count,
     Share,
-    cell_count,
     from_middle,
     rows,
     sound,
 )
+from edgenn.ops.decode._grid import cell_count
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -76,10 +76,10 @@ def build(
         # No class score is above 1, so objectness alone rules most rows out.
         hopeful = np.flatnonzero(values[:, 4] >= p.conf)
         hopeful = hopeful[sound(values[hopeful, :5])]
-        scored = values[hopeful, 5:last] * values[hopeful, 4:5]
-        hits, class_ids = np.nonzero((scored >= p.conf) & (scored < np.inf))
-        best, hits = scored[hits, class_ids], hopeful[hits]
-        hits, class_ids, best = strongest(hits, class_ids, best, p.candidates)
+        with np.errstate(invalid="ignore"):
+            scored = values[hopeful, 5:last] * values[hopeful, 4:5]
+        hits, class_ids, best = above(scored, p.conf)
+        hits, class_ids, best = strongest(hopeful[hits], class_ids, best, p.candidates)
         if not len(best):
             return Detections.empty(labels)
         boxes = values[hits, :4]

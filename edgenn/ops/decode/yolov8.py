@@ -22,15 +22,15 @@ from edgenn.ops.decode._foreign import (
     Candidates,
     Count,
     Share,
-    cell_count,
     from_middle,
     keypoints,
     kpt_shape,
     sound,
     tensor,
 )
+from edgenn.ops.decode._grid import cell_count
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -83,12 +83,8 @@ def build(
         nonlocal is_unit
         values = _columns(tensor(outputs, "rows", "yolov8"), columns)
         block = values[4 : 4 + classes]
-        # Comparing costs a third of looking for the best class of each cell.
-        class_ids, cells = np.nonzero(block >= p.conf)
-        best = block[class_ids, cells]
-        if not np.isfinite(best).all():
-            fine = np.isfinite(best)
-            cells, class_ids, best = cells[fine], class_ids[fine], best[fine]
+        # Comparing costs less than looking for the best class of each cell.
+        class_ids, cells, best = above(block, p.conf)
         cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
         boxes, points = values[:4, cells].T, values[4 + classes :, cells].T[:, : count * each]
         good = sound(boxes, points)

@@ -17,8 +17,9 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
+from edgenn.ops.decode._foreign import sound
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -74,16 +75,17 @@ def build(
             )
         # No class score is above 1, so objectness alone rules most cells out.
         hopeful = np.flatnonzero(rows[:, 4] >= p.conf)
-        scored = rows[hopeful, 5:] * rows[hopeful, 4:5]
-        cells, class_ids = np.nonzero(scored >= p.conf)
-        best, cells = scored[cells, class_ids], hopeful[cells]
-        cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
+        hopeful = hopeful[sound(rows[hopeful, :5])]
+        with np.errstate(invalid="ignore"):
+            scored = rows[hopeful, 5:] * rows[hopeful, 4:5]
+        cells, class_ids, best = above(scored, p.conf)
+        cells, class_ids, best = strongest(hopeful[cells], class_ids, best, p.candidates)
         if not len(best):
             return Detections.empty(labels)
         middle = (rows[cells, :2] + points[cells]) * scales[cells]
         half = np.exp(rows[cells, 2:4].clip(max=_MAX_LOG)) * scales[cells] / 2
         boxes = np.concatenate([middle - half, middle + half], 1)
-        return finish((boxes, best, class_ids), p, labels, geometry)
+        return finish((boxes, best.clip(max=1), class_ids), p, labels, geometry)
 
     return decode
 

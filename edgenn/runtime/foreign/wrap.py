@@ -43,7 +43,7 @@ def write(found: Described, out: Path, pictures: Sequence[Image] = ()) -> Manife
     model = found.model()
     samples = [_sample(model, picture) for picture in pictures or made_up()]
     reach = {
-        name: max(float(np.abs(s.outputs[name]).max()) for s in samples)
+        name: max(float(np.abs(s.outputs[name]).max(initial=0)) for s in samples)
         for name in found.manifest.outputs
     }
     if not np.isfinite(list(reach.values())).all():

@@ -23,6 +23,7 @@ LAYOUTS = [
     ("picodet", 3, {f"{a}{n}": (1, n, k) for a, k in (("s", 3), ("b", 32)) for n in GRIDS}),
     ("yolov5", 3, {"out": (1, 1008, 8)}),
     ("yolov8", 3, {"out": (1, 7, 336)}),
+    ("yolox", 3, {"out": (1, 336, 8)}),
     ("detr", 3, {"logits": (1, 100, 4), "pred_boxes": (1, 100, 4)}),
     ("landmarks", 1, {"Identity": (1, 1404), "Identity_1": (1, 1)}),
     ("landmarks", 1, {"Identity": (1, 195), "Identity_1": (1, 1)}),
