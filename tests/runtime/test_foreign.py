@@ -25,8 +25,13 @@ class Photos:
         return self.pictures[i].boxes, self.pictures[i].class_ids
 
 
-def test_yolox_finds_people_as_well_as_it_is_known_to(real_data):
-    model = load_any(real_data / "models" / "yolox_nano.onnx", conf=0.01)
+# FastestDet has a quarter of the parameters, and 0.25 over all classes of COCO where the other
+# has 0.41; with the channels swapped it falls to 0.39 here.
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("yolox_nano", 0.55, 0.75), ("fastestdet", 0.43, 0.55)]
+)
+def test_people_are_found_as_well_as_the_model_is_known_to(real_data, name, least, most):
+    model = load_any(real_data / "models" / f"{name}.onnx", conf=0.01)
     root = real_data / "detection" / "coco128-train"
     spec = Data(format="yolo", path=str(root), labels=["person"])
     photos = Photos(read_raw(spec, root).pictures)
@@ -40,7 +45,7 @@ def test_yolox_finds_people_as_well_as_it_is_known_to(real_data):
 
     metrics = evaluate("detect", people, photos, ("person",))
     assert metrics.samples > 100
-    assert 0.55 < metrics.extra["mAP50"] < 0.75
+    assert least < metrics.extra["mAP50"] < most
 
 
 def test_a_model_of_edgenn_needs_no_guessing(tiny):
@@ -52,13 +57,20 @@ def test_a_model_of_edgenn_needs_no_guessing(tiny):
     assert (ours.boxes == same.boxes).all()
 
 
-@pytest.mark.parametrize("shape", [[1, 8], [1, 3, 50, 64], [1, 1, 64, 64]])
-def test_an_unknown_layout_is_refused_in_words(tmp_path, shape):
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ([1, 8], "one input of"),
+        ([1, 3, 50, 64], "which no known layout does"),
+        ([1, 1, 64, 64], "pictures in grey are not known"),
+    ],
+)
+def test_an_unknown_layout_is_refused_in_words(tmp_path, shape, reason):
     node = helper.make_node("Identity", ["x"], ["y"])
     sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
     graph = helper.make_graph([node], "g", sides[:1], sides[1:])
     path = tmp_path / "odd.onnx"
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
-    with pytest.raises(ModelError, match="only YOLOX"):
+    with pytest.raises(ModelError, match=reason):
         load_any(path)
