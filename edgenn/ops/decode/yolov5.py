@@ -1,10 +1,10 @@
-"""YOLOv5 and YOLOv7 as their own export.py leaves them (https://github.com/ultralytics/yolov5).
+"""YOLOv5, v6 and v7 as their own export.py leaves them (https://github.com/ultralytics/yolov5).
 
 One tensor ``rows`` (1, N, 5 + C + E): centre x and y, width and height of the box in net pixels,
 or on 0..1 in TFLite files; objectness 0..1; a score 0..1 per class; then nothing more, or 32
 coefficients of a mask, which are left out. The score of a box is objectness times class score. N
-runs over three anchors in every cell of the grids of stride 8, 16 and 32 (and 64); nothing of that
-is needed here, as the file decodes the boxes itself.
+runs over three anchors in every cell of the grids of stride 8, 16 and 32 (and 64), in YOLOv6 over
+the cells; nothing of that is needed here, as the file decodes the boxes itself.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ from edgenn.types import Detections, Floats
 # Coefficients per mask of all sizes.
 MASKS = 32
 ANCHORS = 3
+_COCO = 80
+# YOLOv6 has an objectness of 1, and as many rows as a YOLOX, whose boxes are not decoded.
+_V6 = "outputs"
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,10 @@ def build(
 
 
 def recognise(file: Foreign) -> Match | None:
-    """One output (1, N, 5 + C) with three rows for each cell of the grids."""
+    """One output (1, N, 5 + C) with three rows for each cell of the grids, or one."""
     counts = {
-        ANCHORS * cell_count(file.size, strides)
+        times * cell_count(file.size, strides): times
+        for times in (1, ANCHORS)
         for strides in ((8, 16, 32), (8, 16, 32, 64), (16, 32))
     }
     fitting = {
@@ -102,7 +106,7 @@ def recognise(file: Foreign) -> Match | None:
         for name, shape in file.outputs.items()
         if len(shape) == 3 and shape[0] in (1, -1) and shape[1] in counts
     }
-    if len(fitting) != 1:
+    if len(fitting) != 1 or file.metadata.get("task"):
         return None
     (name, shape), *_ = fitting.items()
     has_masks = any(len(other) == 4 and MASKS in other[1:] for other in file.outputs.values())
@@ -110,11 +114,13 @@ def recognise(file: Foreign) -> Match | None:
     classes = shape[2] - 5 - rest
     if classes < 1:
         return None
+    times = counts[shape[1]]
     return Match(
         outputs={"rows": name},
         classes=classes,
-        why=f"output {shape}: 5 + {classes} numbers for {ANCHORS} anchors in each of "
-        f"{shape[1] // ANCHORS} cells" + (", masks are left out" if has_masks else ""),
+        why=f"output {shape}: 5 + {classes} numbers for {times} boxes in each of "
+        f"{shape[1] // times} cells" + (", masks are left out" if has_masks else ""),
+        sure=times == ANCHORS or (name == _V6 and classes == (file.labels or _COCO)),
         params={"rest": rest} if rest else {},
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),

@@ -3,7 +3,7 @@
 One tensor ``rows`` (1, 4 + C + E, N), or (1, N, 4 + C + E): centre x and y, width and height of
 the box in net pixels, or on 0..1 in TFLite files; a score 0..1 per class; then nothing more, or
 K key points of 2 or 3 numbers each (pose), or 32 coefficients of a mask, which are left out. N runs
-over the grids of stride 8, 16 and 32.
+over the grids of stride 8, 16 and 32; or over the 300 queries of an RT-DETR.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from edgenn.types import Detections, Floats
 
 # Coefficients per mask of all sizes.
 MASKS = 32
+# Boxes that an RT-DETR of ultralytics gives, in the same columns.
+_QUERIES = 300
 # Strides of the usual nets, and of those with a grid more for large or for small things.
 _GRIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 
@@ -131,6 +133,8 @@ def recognise(file: Foreign) -> Match | None:
         if counts & set(shape[1:])
     }
     task = file.metadata.get("task", "")
+    if task == "detect" and list(shapes.values()) == [(1, _QUERIES, 4 + file.labels)]:
+        return _queries(file, next(iter(shapes)))
     if len(fitting) != 1 or task in ("obb", "classify"):
         return None
     (name, (columns, cells)), *_ = fitting.items()
@@ -151,6 +155,22 @@ def recognise(file: Foreign) -> Match | None:
         why=f"output {file.outputs[name]}: 4 + {classes} classes in {cells} cells{extra}",
         sure=sure,
         params={"keypoints": (count, each), "rest": rest} if count or rest else {},
+        mean=(0.0, 0.0, 0.0),
+        std=(255.0, 255.0, 255.0),
+    )
+
+
+def _queries(file: Foreign, name: str) -> Match | None:
+    """An RT-DETR: boxes on 0..1 that overlap no more, of pictures that are stretched."""
+    # With two classes it is a list of corners, scores and classes as well.
+    if file.labels in (0, 2):
+        return None
+    return Match(
+        outputs={"rows": name},
+        classes=file.labels,
+        why=f"output {file.outputs[name]}: 4 + {file.labels} classes of {_QUERIES} queries",
+        params={"normalized": True, "iou": 1.0},
+        fit="stretch",
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
     )

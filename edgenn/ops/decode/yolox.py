@@ -105,8 +105,8 @@ def recognise(file: Foreign) -> Match | None:
         outputs={"rows": name},
         classes=classes,
         why=f"output {shape}: 5 + {classes} numbers for each of {cells} cells",
-        # With the classes of COCO it is no YOLOv8, which has 84 columns.
-        sure=shape[2] == 85 or file.labels == classes,
+        # With the classes of COCO it is no YOLOv8, which has 84 columns; YOLOv6 has the other name.
+        sure=(shape[2] == 85 or file.labels == classes) and name != "outputs",
         fit="letterbox-start",
         color="bgr",
         mean=(0.0, 0.0, 0.0),

@@ -85,9 +85,15 @@ def test_what_its_exports_give_is_recognised(size, shapes, classes, rest):
     assert (match.fit, match.color, match.std) == ("letterbox", "rgb", (255.0,) * 3)
 
 
-@pytest.mark.parametrize("shape", [(1, 8400, 85), (1, 25200, 5), (1, 85, 25200), (25200, 85)])
+@pytest.mark.parametrize("shape", [(1, 8401, 85), (1, 25200, 5), (1, 85, 25200), (25200, 85)])
 def test_other_shapes_are_not_recognised(shape):
     assert recognise(Foreign({}, {"a": shape}, (640, 640))) is None
+
+
+def test_a_row_for_each_cell_may_be_a_yolox_unless_it_is_named_as_by_yolov6():
+    shape = (1, 8400, 85)
+    assert not recognise(Foreign({}, {"output": shape}, (640, 640))).sure
+    assert recognise(Foreign({}, {"outputs": shape}, (640, 640))).sure
 
 
 @pytest.mark.parametrize("shape", [(1, ROWS, 7), (ROWS, 0), (2, ROWS, 8)])
