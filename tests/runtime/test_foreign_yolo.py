@@ -14,6 +14,7 @@ from torch import nn
 import edgenn
 from edgenn.runtime.foreign import Wishes, describe
 from edgenn.runtime.foreign.wrap import write
+from edgenn.runtime.golden import verify
 
 SIZE, STRIDES = (64, 96), (8, 16, 32)
 
@@ -116,3 +117,46 @@ def test_the_bundle_made_of_it_finds_the_same(head, tmp_path):
     assert len(ours) == 2
     np.testing.assert_array_equal(ours.boxes, theirs.boxes)
     np.testing.assert_array_equal(ours.scores, theirs.scores)
+
+
+def _varying(path) -> None:
+    """Rows as YOLOv7 gives them with --end2end: one where it is red, and one where it is blue."""
+    rows = np.float32([[0, 0, 32, 32, 64, 0, 0.9], [0, 64, 0, 96, 32, 1, 0.8]])
+    thresholds = np.float32([0.15, 2, 0.15])
+    make, text = onnx.helper.make_node, onnx.numpy_helper.from_array
+    nodes = [
+        make("GlobalAveragePool", ["images"], ["mean"]),
+        make("Reshape", ["mean", "three"], ["flat"]),
+        make("Greater", ["flat", "thresholds"], ["seen"]),
+        make("Gather", ["seen", "which"], ["both"]),
+        make("Compress", ["rows", "both"], ["output"], axis=0),
+    ]
+    known = {"three": np.int64([3]), "thresholds": thresholds, "which": np.int64([0, 2])}
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "g",
+        [info("images", onnx.TensorProto.FLOAT, [1, 3, *SIZE])],
+        [info("output", onnx.TensorProto.FLOAT, ["found", 7])],
+        [text(value, name) for name, value in {**known, "rows": rows}.items()],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+
+
+def test_a_file_that_gives_as_many_rows_as_it_finds_is_run_and_bundled(tmp_path):
+    path = tmp_path / "varying.onnx"
+    _varying(path)
+    found = describe(path, Wishes(labels=("red", "blue")))
+    assert found.manifest.decode.name == "end2end"
+    dark = np.zeros((128, 192, 3), np.uint8)
+    red = dark.copy()
+    red[:, 96:] = (0, 0, 255)
+    write(found, tmp_path / "varying.edgenn", [dark, red, _picture()])
+    assert [check.status for check in verify(tmp_path / "varying.edgenn")] == ["pass"]
+    model = edgenn.load(tmp_path / "varying.edgenn")
+    assert len(model.predict(dark)) == 0
+    told = model.predict(red)
+    assert [told.name(0)] == ["red"]
+    np.testing.assert_allclose(told.boxes, [[0, 64, 64, 128]])
+    assert len(model.predict(_picture())) == 2
