@@ -28,6 +28,7 @@ from edgenn.ops.preprocess import Letterbox, geometry
 from edgenn.types import Floats
 
 STRIDES = (8, 16, 32)
+IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -314,7 +315,7 @@ def plainly(case: Case, conf: float) -> int:
     hits = np.flatnonzero(best >= conf)
     if case.suppressed:
         return len(hits)
-    return len(greedy(boxes[hits], best[hits], ids[hits], 0.5))
+    return len(greedy(boxes[hits], best[hits], ids[hits], IOU))
 
 
 def median(run: Callable[[], object], rounds: int) -> float:
@@ -333,9 +334,13 @@ def row(name: str, candidates: int, rounds: int) -> str:
     conf = float(case.params.get("conf", 0.4))
     labels = tuple(map(str, range(case.classes)))
     params = {"max_det": candidates, **case.params, "conf": conf}
+    if not case.suppressed:
+        params["iou"] = IOU
     shipped = plugins.load(decode, name).build(params, labels, case.size)
     frame = geometry((480, 640), Letterbox(case.size))
     found = len(shipped(case.outputs, frame))
+    if found != plainly(case, conf):
+        raise SystemExit(f"{name}: {found} boxes, but {plainly(case, conf)} of the plain decoder")
     passing = int((case.plain(case.outputs)[1].max(1) >= conf).sum())
     fast = median(lambda: shipped(case.outputs, frame), rounds)
     slow = median(lambda: plainly(case, conf), max(5, rounds // 10))
