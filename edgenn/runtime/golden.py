@@ -122,11 +122,17 @@ def compare(model: Model, samples: Sequence[GoldenSample]) -> tuple[dict[str, fl
         where = _geometry(model, sample)
         for expected, got in pairs:
             for name in worst:
-                difference = np.abs(got[name] - expected[name])
-                # A NaN must count as the largest of all differences, and max() would lose it.
-                worst[name] = max(worst[name], float(np.nan_to_num(difference, nan=np.inf).max()))
+                worst[name] = max(worst[name], _apart(got[name], expected[name]))
             agreements.append(agreement(model.decode(expected, where), model.decode(got, where)))
     return worst, float(np.mean(agreements)), max(levels)
+
+
+def _apart(got: Floats, expected: Floats) -> float:
+    """Largest difference; of a file that gives what it finds, none where neither finds any."""
+    if got.shape != expected.shape:
+        return float("inf")
+    # A NaN must count as the largest of all differences, and max() would lose it.
+    return float(np.nan_to_num(np.abs(got - expected), nan=np.inf).max(initial=0))
 
 
 def agreement(a: Prediction, b: Prediction) -> float:

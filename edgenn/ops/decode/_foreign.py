@@ -6,6 +6,7 @@ its values are used, and what is not finite is dropped.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from edgenn.errors import ModelError
+from edgenn.ops.decode import Foreign
 from edgenn.types import Floats
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -28,6 +30,11 @@ MAX_ROWS = 1_000_000
 MAX_LOG = 8.0
 # Net pixels beyond which a coordinate is no place in a picture; keeps areas finite.
 MAX_PIXELS = 1e6
+# No box of a file that gives 0..1 has a coordinate above this.
+UNIT = 2.0
+_MAX_METADATA = 200
+# Mean and deviation of red, green and blue.
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
 @dataclass(frozen=True)
@@ -137,3 +144,34 @@ def in_order(names: Iterable[str]) -> tuple[list[str], bool]:
     if len(stems) != 1 or len(set(numbers)) != len(listed):
         return listed, False
     return [name for _, name in sorted(zip(numbers, listed, strict=True))], True
+
+
+def kpt_shape(file: Foreign) -> tuple[int, int]:
+    """Key points and numbers of each, from the metadata; (0, 3) where it does not say."""
+    text = file.metadata.get("kpt_shape", "")
+    try:
+        count, each = ast.literal_eval(text[:_MAX_METADATA])
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return 0, 3
+    if isinstance(count, int) and 0 < count <= 1000 and each in (2, 3):
+        return count, each
+    return 0, 3
+
+
+def keypoints(points: Floats, unit: Floats) -> Floats:
+    """(N, K, 3): x and y in net pixels, and a score, which is 1 where the file gives none.
+
+    Args:
+        points: (N, K, 2 or 3).
+        unit: (2,) net pixels of x and of y that 1 means.
+    """
+    places = points[..., :2] * unit
+    given = points.shape[2] == 3
+    scores = points[..., 2:].clip(0, 1) if given else np.ones_like(points[..., :1])
+    return np.asarray(np.concatenate([places, scores], 2), np.float32)
+
+
+def is_tensorrt(file: Foreign) -> bool:
+    """Whether outputs are named as by NMS for TensorRT, not as by TensorFlow's detectors."""
+    names = [name.lower() for name in file.outputs]
+    return any("num_dets" in name or "nmsed" in name for name in names)

@@ -28,13 +28,27 @@ class Suppression(Protocol):
         ...
 
 
-def above(block: Floats, conf: float) -> tuple[Ids, Ids]:
-    """Row and column of every entry of a matrix that is at least ``conf``.
+def above(values: Floats, least: float | Floats) -> tuple[Ids, Ids, Floats]:
+    """Rows, columns and values of the finite entries that are large enough.
 
-    Flat, as `numpy.nonzero` of a matrix takes ten times as long.
+    Args:
+        values: (N, C).
+        least: One for all, or what broadcasts with them, such as (C,) for each column.
+
+    Returns:
+        Three arrays (M,), in the order of memory.
     """
-    rows, columns = np.divmod(np.flatnonzero(block >= conf), block.shape[1])
-    return rows, columns
+    if values.strides[0] < values.strides[1]:
+        columns, rows, best = above(values.T, np.asarray(least)[..., None])
+        return rows, columns, best
+    # np.nonzero of two axes takes many times as long.
+    hits = np.flatnonzero(values >= least)
+    rows, columns = np.divmod(hits, max(1, values.shape[1]))
+    best = values[rows, columns]
+    finite = best < np.inf
+    if not finite.all():
+        rows, columns, best = rows[finite], columns[finite], best[finite]
+    return rows, columns, best
 
 
 def strongest(cells: Ids, class_ids: Ids, values: Floats, limit: int) -> tuple[Ids, Ids, Floats]:
@@ -63,7 +77,11 @@ def finish(
         keypoints: (N, K, 3) x y in net pixels and score, where the layout has them.
     """
     boxes, scores, class_ids = found
-    keep = nms(boxes, scores, class_ids, p.iou, p.max_det)
+    if p.iou >= 1:
+        # No overlap is above 1.
+        keep = np.argsort(-scores, kind="stable")[: p.max_det]
+    else:
+        keep = nms(boxes, scores, class_ids, p.iou, p.max_det)
     boxes = boxes[keep]
     points = None if keypoints is None else keypoints[keep]
     if geometry is not None:

@@ -9,6 +9,7 @@ Each query speaks for one object, so there is no suppression of overlapping boxe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,7 +31,7 @@ from edgenn.ops.decode._foreign import (
     squeezed,
 )
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import Ids, finish, strongest
+from edgenn.ops.decode._select import Ids, above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -86,9 +87,10 @@ def build(
 def _hits(logits: Floats, p: Params) -> tuple[Ids, Ids, Floats]:
     """Queries, classes and scores above the threshold; NaN is not."""
     if p.activation == "sigmoid":
-        scores = sigmoid(logits)
-        hits, ids = np.nonzero(scores >= p.conf)
-        return hits, ids, scores[hits, ids]
+        # The sigmoid never falls, so most of the many cells need no exp.
+        bounded = min(max(p.conf, 1e-9), 1 - 1e-9)
+        hits, ids, best = above(logits, math.log(bounded / (1 - bounded)))
+        return hits, ids, sigmoid(best)
     scores = softmax(logits)[:, :-1]
     ids = scores.argmax(1)
     best = scores[np.arange(len(scores)), ids]

@@ -23,11 +23,14 @@ from pydantic import Field
 from edgenn.errors import ModelError
 from edgenn.ops.boxes import Form
 from edgenn.ops.decode import Decoder
+from edgenn.ops.decode._grid import centers
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.plugins import suggestion
 from edgenn.types import Detections, Floats
+
+__all__ = ["MAX_LOG", "Params", "build", "centers", "to_boxes"]
 
 # exp of more than this many cells is no box but a damaged model.
 MAX_LOG = 8.0
@@ -57,25 +60,6 @@ class Params:
     form: Form = "edges"
 
 
-def centers(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Centres of all cells in net pixels, and their strides.
-
-    Args:
-        size: Height and width of the net's input.
-        strides: Net pixels per cell of each grid.
-
-    Returns:
-        (N, 2) x y and (N, 1) stride, both float32.
-    """
-    points, scales = [], []
-    for stride in strides:
-        rows, columns = -(-size[0] // stride), -(-size[1] // stride)
-        y, x = np.mgrid[:rows, :columns].astype(np.float32)
-        points.append((np.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride)
-        scales.append(np.full((rows * columns, 1), stride, np.float32))
-    return np.concatenate(points), np.concatenate(scales)
-
-
 def build(
     params: Mapping[str, Any], labels: tuple[str, ...], size: tuple[int, int] | None
 ) -> Decoder:
@@ -94,9 +78,7 @@ def build(
                 f"a {size[0]}x{size[1]} input with strides {p.strides} and {len(labels)} labels "
                 f"needs ({len(points)}, 4) and ({len(points)}, {len(labels)})"
             )
-        cells, class_ids = np.nonzero(logits >= threshold)
-        best = logits[cells, class_ids]
-        cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
+        cells, class_ids, best = strongest(*above(logits, threshold), p.candidates)
         if not len(best):
             return Detections.empty(labels)
         boxes = to_boxes(distances[cells], points[cells], scales[cells], p.form)

@@ -36,7 +36,7 @@ from edgenn.ops.decode._foreign import (
     squeezed,
 )
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import Ids, finish, strongest
+from edgenn.ops.decode._select import Ids, above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -111,8 +111,7 @@ def _hits(scores: Floats, p: Params) -> tuple[Ids, Ids, Floats]:
         # The sigmoid never falls, so most of the many cells need no exp.
         bounded = min(max(p.conf, 1e-9), 1 - 1e-9)
         conf = math.log(bounded / (1 - bounded))
-    hits, ids = np.nonzero((scores[:, first:] >= conf) & np.isfinite(scores[:, first:]))
-    best = scores[hits, ids + first]
+    hits, ids, best = above(scores[:, first:], conf)
     if not probable and p.activation == "sigmoid":
         best = sigmoid(best)
     return hits, ids, best.clip(0, 1)

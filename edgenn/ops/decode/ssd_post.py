@@ -23,7 +23,17 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import Count, Kept, Share, rows, scaled, sound, squeezed, tensor
+from edgenn.ops.decode._foreign import (
+    Count,
+    Kept,
+    Share,
+    is_tensorrt,
+    rows,
+    scaled,
+    sound,
+    squeezed,
+    tensor,
+)
 from edgenn.ops.decode._params import parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -123,7 +133,7 @@ def _settle(first: Floats, second: Floats) -> bool | None:
 
 def recognise(file: Foreign) -> Match | None:
     """Four outputs: (1, N, 4), twice (1, N) and (1,), in any order."""
-    if len(file.outputs) != 4:
+    if len(file.outputs) != 4 or is_tensorrt(file):
         return None
     plain = [name for name in file.outputs if name.split(":")[0] == _TF1]
     if len(plain) == 4:

@@ -3,12 +3,11 @@
 One tensor ``rows`` (1, 4 + C + E, N), or (1, N, 4 + C + E): centre x and y, width and height of
 the box in net pixels, or on 0..1 in TFLite files; a score 0..1 per class; then nothing more, or
 K key points of 2 or 3 numbers each (pose), or 32 coefficients of a mask, which are left out. N runs
-over the grids of stride 8, 16 and 32.
+over the grids of stride 8, 16 and 32; or over the 300 queries of an RT-DETR.
 """
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -18,7 +17,18 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import Candidates, Count, Share, from_middle, sound, tensor
+from edgenn.ops.decode._foreign import (
+    UNIT,
+    Candidates,
+    Count,
+    Share,
+    from_middle,
+    keypoints,
+    kpt_shape,
+    sound,
+    tensor,
+)
+from edgenn.ops.decode._grid import cell_count
 from edgenn.ops.decode._params import parse
 from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -26,9 +36,10 @@ from edgenn.types import Detections, Floats
 
 # Coefficients per mask of all sizes.
 MASKS = 32
-# No box of a file that gives 0..1 has a coordinate above this.
-_UNIT = 2.0
-_MAX_METADATA = 200
+# Boxes that an RT-DETR of ultralytics gives, in the same columns.
+_QUERIES = 300
+# Strides of the usual nets, and of those with a grid more for large or for small things.
+_GRIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 
 
 @dataclass(frozen=True)
@@ -74,23 +85,23 @@ def build(
         nonlocal is_unit
         values = _columns(tensor(outputs, "rows", "yolov8"), columns)
         block = values[4 : 4 + classes]
-        class_ids, cells = above(block, p.conf)
-        best = block[class_ids, cells]
+        # Comparing costs less than looking for the best class of each cell.
+        class_ids, cells, best = above(block, p.conf)
         cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
         boxes, points = values[:4, cells].T, values[4 + classes :, cells].T[:, : count * each]
-        good = sound(boxes, points) & np.isfinite(best)
+        good = sound(boxes, points)
         if not good.all():
             boxes, points = boxes[good], points[good]
             best, class_ids = best[good], class_ids[good]
         if not len(best):
             return Detections.empty(labels)
         if is_unit is None:
-            is_unit = bool(boxes.max() <= _UNIT)
+            is_unit = bool(boxes.max() <= UNIT)
         unit = sides if is_unit else np.ones(2, np.float32)
         corners = from_middle(boxes * np.tile(unit, 2))
-        keypoints = _keypoints(points.reshape(-1, count, each), unit) if count else None
+        shown = keypoints(points.reshape(-1, count, each), unit) if count else None
         found = corners, best.clip(max=1), class_ids
-        return finish(found, p, labels, geometry, keypoints)
+        return finish(found, p, labels, geometry, shown)
 
     return decode
 
@@ -112,28 +123,22 @@ def _columns(values: Floats, columns: int) -> Floats:
     )
 
 
-def _keypoints(points: Floats, unit: Floats) -> Floats:
-    """(N, K, 3): x and y in net pixels, and a score, which is 1 where the file gives none."""
-    places = points[..., :2] * unit
-    given = points.shape[2] == 3
-    scores = points[..., 2:].clip(0, 1) if given else np.ones_like(points[..., :1])
-    return np.asarray(np.concatenate([places, scores], 2), np.float32)
-
-
 def recognise(file: Foreign) -> Match | None:
-    """One output of 4 + C by the cells of three grids, either way round."""
+    """One output of 4 + C by the cells of the grids, either way round."""
     shapes = {name: s for name, s in file.outputs.items() if len(s) == 3 and s[0] in (1, -1)}
-    cells = sum((file.size[0] // stride) * (file.size[1] // stride) for stride in (8, 16, 32))
+    counts = {cell_count(file.size, strides) for strides in _GRIDS}
     fitting = {
-        name: (shape[1] if shape[2] == cells else shape[2])
+        name: shape[1:] if shape[2] in counts else shape[:0:-1]
         for name, shape in shapes.items()
-        if cells in shape[1:]
+        if counts & set(shape[1:])
     }
     task = file.metadata.get("task", "")
+    if task == "detect" and list(shapes.values()) == [(1, _QUERIES, 4 + file.labels)]:
+        return _queries(file, next(iter(shapes)))
     if len(fitting) != 1 or task in ("obb", "classify"):
         return None
-    (name, columns), *_ = fitting.items()
-    count, each = _kpt_shape(file) if task == "pose" else (0, 3)
+    (name, (columns, cells)), *_ = fitting.items()
+    count, each = kpt_shape(file) if task == "pose" else (0, 3)
     has_masks = task == "segment" or any(
         len(shape) == 4 and MASKS in shape[1:] for shape in file.outputs.values()
     )
@@ -155,13 +160,17 @@ def recognise(file: Foreign) -> Match | None:
     )
 
 
-def _kpt_shape(file: Foreign) -> tuple[int, int]:
-    """Key points and numbers of each, from the metadata; (0, 3) where it does not say."""
-    text = file.metadata.get("kpt_shape", "")
-    try:
-        count, each = ast.literal_eval(text[:_MAX_METADATA])
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return 0, 3
-    if isinstance(count, int) and 0 < count <= 1000 and each in (2, 3):
-        return count, each
-    return 0, 3
+def _queries(file: Foreign, name: str) -> Match | None:
+    """An RT-DETR: boxes on 0..1 that overlap no more, of pictures that are stretched."""
+    # With two classes it is a list of corners, scores and classes as well.
+    if file.labels in (0, 2):
+        return None
+    return Match(
+        outputs={"rows": name},
+        classes=file.labels,
+        why=f"output {file.outputs[name]}: 4 + {file.labels} classes of {_QUERIES} queries",
+        params={"normalized": True, "iou": 1.0},
+        fit="stretch",
+        mean=(0.0, 0.0, 0.0),
+        std=(255.0, 255.0, 255.0),
+    )

@@ -17,8 +17,9 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
+from edgenn.ops.decode._foreign import sound
 from edgenn.ops.decode._params import parse
-from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
@@ -55,29 +56,6 @@ def corners(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Fl
     return np.concatenate(points), np.concatenate(scales)
 
 
-def recognise(file: Foreign) -> Match | None:
-    """One tensor (1, N, 5 + C) whose N is the cells of the grids of 8, 16 and 32 pixels.
-
-    yolov5 has three times as many rows, one per anchor.
-    """
-    strides = Params.strides
-    if len(file.outputs) != 1 or any(side % strides[-1] for side in file.size):
-        return None
-    ((name, shape),) = file.outputs.items()
-    cells = sum((file.size[0] // s) * (file.size[1] // s) for s in strides)
-    if len(shape) != 3 or shape[0] not in (-1, 1) or shape[1] != cells or shape[2] < 6:
-        return None
-    return Match(
-        {"rows": name},
-        shape[2] - 5,
-        f"output {shape}: a row for each cell of strides 8, 16, 32, 5 + {shape[2] - 5} classes",
-        fit="letterbox-start",
-        color="bgr",
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
-    )
-
-
 def build(
     params: Mapping[str, Any], labels: tuple[str, ...], size: tuple[int, int] | None
 ) -> Decoder:
@@ -97,15 +75,40 @@ def build(
             )
         # No class score is above 1, so objectness alone rules most cells out.
         hopeful = np.flatnonzero(rows[:, 4] >= p.conf)
-        scored = rows[hopeful, 5:] * rows[hopeful, 4:5]
-        cells, class_ids = np.nonzero(scored >= p.conf)
-        best, cells = scored[cells, class_ids], hopeful[cells]
-        cells, class_ids, best = strongest(cells, class_ids, best, p.candidates)
+        hopeful = hopeful[sound(rows[hopeful, :5])]
+        with np.errstate(invalid="ignore"):
+            scored = rows[hopeful, 5:] * rows[hopeful, 4:5]
+        cells, class_ids, best = above(scored, p.conf)
+        cells, class_ids, best = strongest(hopeful[cells], class_ids, best, p.candidates)
         if not len(best):
             return Detections.empty(labels)
         middle = (rows[cells, :2] + points[cells]) * scales[cells]
         half = np.exp(rows[cells, 2:4].clip(max=_MAX_LOG)) * scales[cells] / 2
         boxes = np.concatenate([middle - half, middle + half], 1)
-        return finish((boxes, best, class_ids), p, labels, geometry)
+        return finish((boxes, best.clip(max=1), class_ids), p, labels, geometry)
 
     return decode
+
+
+def recognise(file: Foreign) -> Match | None:
+    """One output (1, N, 5 + C) with as many rows as three grids have cells."""
+    strides = (8, 16, 32)
+    cells = sum((file.size[0] // s) * (file.size[1] // s) for s in strides)
+    shapes = {name: s for name, s in file.outputs.items() if len(s) == 3 and s[1] == cells}
+    if len(shapes) != 1 or file.metadata.get("task") or any(side % 32 for side in file.size):
+        return None
+    (name, shape), *_ = shapes.items()
+    classes = shape[2] - 5
+    if classes < 1:
+        return None
+    return Match(
+        outputs={"rows": name},
+        classes=classes,
+        why=f"output {shape}: 5 + {classes} numbers for each of {cells} cells",
+        # With the classes of COCO it is no YOLOv8, which has 84 columns; YOLOv6 has the other name.
+        sure=(shape[2] == 85 or file.labels == classes) and name != "outputs",
+        fit="letterbox-start",
+        color="bgr",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +148,7 @@ def _try(file: Opened, inputs: Inputs) -> list[Mapping[str, Floats]]:
         except ModelError as error:
             raise ModelError(f"{file.path}: {error}") from error
         for name, value in found.items():
-            if value.size > MAX_ELEMENTS or prod(value.shape) == 0:
+            if value.size > MAX_ELEMENTS:
                 raise ModelError(f"{file.path}: its output {name!r} is {value.shape}: refused")
         samples.append({name: value.copy() for name, value in found.items()})
     return samples

@@ -54,7 +54,7 @@ def import_model(
     samples = [_sample(model, picture) for picture in pictures or [generated()]]
     golden = pack(samples)
     peaks = {
-        name: max(float(np.abs(sample.outputs[name]).max()) for sample in samples)
+        name: max(float(np.abs(sample.outputs[name]).max(initial=0)) for sample in samples)
         for name in found.manifest.outputs
     }
     if not np.isfinite(list(peaks.values())).all():

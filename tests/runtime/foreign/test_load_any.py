@@ -25,8 +25,13 @@ class Photos:
         return self.pictures[i].boxes, self.pictures[i].class_ids
 
 
-def test_yolox_finds_people_as_well_as_it_is_known_to(real_data):
-    model = load_any(real_data / "models" / "yolox_nano.onnx", conf=0.01)
+# FastestDet has a quarter of the parameters, and 0.25 over all classes of COCO where the other
+# has 0.41; with the channels swapped it falls to 0.39 here.
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("yolox_nano", 0.55, 0.75), ("fastestdet", 0.43, 0.55)]
+)
+def test_people_are_found_as_well_as_the_model_is_known_to(real_data, name, least, most):
+    model = load_any(real_data / "models" / f"{name}.onnx", conf=0.01)
     root = real_data / "detection" / "coco128-train"
     spec = Data(format="yolo", path=str(root), labels=["person"])
     photos = Photos(read_raw(spec, root).pictures)
@@ -40,7 +45,7 @@ def test_yolox_finds_people_as_well_as_it_is_known_to(real_data):
 
     metrics = evaluate("detect", people, photos, ("person",))
     assert metrics.samples > 100
-    assert 0.55 < metrics.extra["mAP50"] < 0.75
+    assert least < metrics.extra["mAP50"] < most
 
 
 def test_a_model_of_edgenn_needs_no_guessing(tiny):

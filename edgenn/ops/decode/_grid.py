@@ -1,0 +1,33 @@
+"""Grids of cells, as detectors lay them over a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from edgenn.types import Floats
+
+
+def cell_count(size: tuple[int, int], strides: Iterable[int]) -> int:
+    """How many cells the grids of these strides have on a picture of height, width."""
+    return sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in strides)
+
+
+def centers(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Centres of all cells in net pixels, and their strides.
+
+    Args:
+        size: Height and width of the net's input.
+        strides: Net pixels per cell of each grid.
+
+    Returns:
+        (N, 2) x y and (N, 1) stride, both float32.
+    """
+    points, scales = [], []
+    for stride in strides:
+        rows, columns = -(-size[0] // stride), -(-size[1] // stride)
+        y, x = np.mgrid[:rows, :columns].astype(np.float32)
+        points.append((np.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride)
+        scales.append(np.full((rows * columns, 1), stride, np.float32))
+    return np.concatenate(points), np.concatenate(scales)

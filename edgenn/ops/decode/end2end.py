@@ -1,0 +1,264 @@
+"""Detectors whose file suppresses overlaps itself, or needs no suppression: nothing is left to do.
+
+In one of three forms, all with corners x1 y1 x2 y2 in net pixels, or on 0..1:
+
+- "rows": ``rows`` (1, M, 6 + E): corners, score, class, then nothing more, or K key points of 2 or
+  3 numbers each, or coefficients of a mask, which are left out. YOLOv10, Wang et al. 2024
+  (https://arxiv.org/abs/2405.14458), YOLO26, and what ultralytics exports with ``nms=True``.
+- "batch": ``rows`` (M, 7): number of the picture, corners, class, score. YOLOv7 with --end2end.
+- "lists": ``boxes`` (1, M, 4), ``scores`` (1, M), ``classes`` (1, M), and mostly ``count`` (1,):
+  how many of M count. NMS for TensorRT, and RT-DETR, Zhao et al. 2023
+  (https://arxiv.org/abs/2304.08069), with its post-processing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from edgenn.errors import ModelError
+from edgenn.ops.decode import Decoder, Foreign, Match
+from edgenn.ops.decode._foreign import (
+    MAX_ROWS,
+    UNIT,
+    Count,
+    Kept,
+    Share,
+    is_tensorrt,
+    keypoints,
+    kpt_shape,
+    sound,
+    tensor,
+)
+from edgenn.ops.decode._grid import cell_count
+from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.preprocess import Geometry
+from edgenn.types import Detections, Floats
+
+# Far fewer than a grid has cells.
+_MOST = 1000
+_COCO = 80
+
+
+@dataclass(frozen=True)
+class Params:
+    """What the manifest may set.
+
+    Attributes:
+        form: Which tensors there are; see above.
+        conf: Boxes below this score are dropped, 0..1.
+        max_det: At most so many boxes per frame.
+        normalized: Boxes are on 0..1; None finds out with the first that count.
+        keypoints: Number of key points, and numbers of each, 2 or 3; 0 of them: none.
+        rest: Numbers after the class that mean nothing here.
+    """
+
+    form: Literal["rows", "batch", "lists"] = "rows"
+    conf: Share = 0.25
+    max_det: Count = 300
+    normalized: bool | None = None
+    keypoints: tuple[Annotated[int, Field(ge=0, le=1000)], Annotated[int, Field(ge=2, le=3)]] = (
+        0,
+        3,
+    )
+    rest: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+
+def build(
+    params: Mapping[str, Any], labels: tuple[str, ...], size: tuple[int, int] | None
+) -> Decoder:
+    """Make the decoder for one input size."""
+    p = parse(Params, params)
+    if size is None:
+        raise ModelError("the end2end layout decodes pictures, but the model takes windows")
+    sides = np.array([size[1], size[0]], np.float32)
+    count, each = p.keypoints
+    read = {"rows": _rows, "batch": _batch, "lists": _lists}[p.form]
+    is_unit = p.normalized
+
+    def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
+        nonlocal is_unit
+        boxes, scores, classes, extra = read(outputs, count * each + p.rest)
+        points = extra[:, : count * each]
+        # NaN compares false.
+        good = (scores >= p.conf) & (scores < np.inf) & sound(boxes, points)
+        good &= (classes > -0.5) & (classes < len(labels) - 0.5)
+        hits = np.flatnonzero(good)
+        ids = np.rint(classes[hits]).astype(np.int64)
+        hits, ids, best = strongest(hits, ids, scores[hits], p.max_det)
+        if not len(best):
+            return Detections.empty(labels)
+        boxes = boxes[hits]
+        if is_unit is None:
+            is_unit = bool(boxes.max() <= UNIT)
+        unit = sides if is_unit else np.ones(2, np.float32)
+        shown = keypoints(points[hits].reshape(-1, count, each), unit) if count else None
+        found = boxes * np.tile(unit, 2), best.clip(max=1), ids
+        return finish(found, Kept(p.max_det), labels, geometry, shown)
+
+    return decode
+
+
+_Parts = tuple[Floats, Floats, Floats, Floats]
+
+
+def _rows(outputs: Mapping[str, Floats], extra: int) -> _Parts:
+    """Boxes (M, 4), scores (M,), classes (M,) and what follows (M, E); M may be 0."""
+    values = tensor(outputs, "rows", "end2end")
+    if values.ndim != 3 or values.shape[0] != 1 or values.shape[2] != 6 + extra:
+        raise ModelError(
+            f"the model gives {values.shape}; the end2end layout needs (1, M, {6 + extra})"
+        )
+    values = _bounded(values[0])
+    return values[:, :4], values[:, 4], values[:, 5], values[:, 6:]
+
+
+def _batch(outputs: Mapping[str, Floats], extra: int) -> _Parts:
+    values = tensor(outputs, "rows", "end2end")
+    if values.ndim != 2 or values.shape[1] != 7:
+        raise ModelError(f"the model gives {values.shape}; the end2end layout needs (M, 7)")
+    values = _bounded(values)
+    values = values[values[:, 0] == 0]
+    return values[:, 1:5], values[:, 6], values[:, 5], np.zeros((len(values), extra), np.float32)
+
+
+def _lists(outputs: Mapping[str, Floats], extra: int) -> _Parts:
+    boxes = tensor(outputs, "boxes", "end2end")
+    if boxes.ndim < 2 or boxes.shape[-1] != 4 or boxes.size != boxes.shape[-2] * 4:
+        raise ModelError(f"the model gives boxes {boxes.shape}; the end2end layout needs (1, M, 4)")
+    boxes = _bounded(boxes.reshape(-1, 4))
+    flat = []
+    for name in ("scores", "classes"):
+        values = tensor(outputs, name, "end2end").reshape(-1)[:MAX_ROWS]
+        if len(values) != len(boxes):
+            raise ModelError(
+                f"the model gives {len(values)} {name} for {len(boxes)} boxes; the end2end layout "
+                "needs one for each"
+            )
+        flat.append(values)
+    last = len(boxes)
+    if "count" in outputs:
+        number = outputs["count"].reshape(-1)
+        if len(number) != 1:
+            raise ModelError(
+                f"the model gives count {outputs['count'].shape}; the end2end layout needs (1,)"
+            )
+        last = int(np.clip(np.nan_to_num(number[0], nan=0, posinf=last), 0, last))
+    return (
+        boxes[:last],
+        flat[0][:last],
+        flat[1][:last],
+        np.zeros((last, extra), np.float32),
+    )
+
+
+def _bounded(values: Floats) -> Floats:
+    if len(values) > MAX_ROWS:
+        raise ModelError(f"the model gives {len(values)} boxes; it is refused")
+    return np.asarray(values)
+
+
+def recognise(file: Foreign) -> Match | None:
+    """An output (1, M, 6) or (M, 7), M far fewer than a grid has cells; or lists by name."""
+    return _from_lists(file) or _from_batch(file) or _from_rows(file)
+
+
+def _match(
+    file: Foreign,
+    outputs: dict[str, str],
+    what: str,
+    params: Mapping[str, object],
+    *,
+    sure: bool = True,
+) -> Match:
+    is_detr = params["form"] == "lists" and "count" not in outputs
+    classes = file.labels or _COCO
+    guess = "" if file.labels else f"; it does not say how many classes: {_COCO}, as those of COCO"
+    return Match(
+        outputs=outputs,
+        classes=classes,
+        why=what + guess,
+        sure=sure,
+        params=params,
+        fit="stretch" if is_detr else "letterbox",
+        mean=(0.0, 0.0, 0.0),
+        std=(255.0, 255.0, 255.0),
+    )
+
+
+def _from_rows(file: Foreign) -> Match | None:
+    task = file.metadata.get("task", "")
+    count, each = kpt_shape(file) if task == "pose" else (0, 3)
+    rest = 0
+    if any(len(shape) == 4 and 32 in shape[1:] for shape in file.outputs.values()):
+        rest = 32
+    columns = 6 + count * each + rest
+    grids = [cell_count(file.size, s) for s in ((8, 16, 32), (8, 16, 32, 64), (16, 32))]
+    fitting = {
+        name: shape
+        for name, shape in file.outputs.items()
+        if len(shape) == 3
+        and shape[0] in (1, -1)
+        and shape[2] == columns
+        and 0 <= shape[1] <= _MOST
+        # A row or three for each cell: a net of one or two classes.
+        and shape[1] not in [n * times for n in grids for times in (1, 3)]
+    }
+    if len(fitting) != 1 or task in ("obb", "classify") or len(file.outputs) > 1 + bool(rest):
+        return None
+    ((name, shape),) = fitting.items()
+    extra = f", {count} key points" if count else ", masks are left out" if rest else ""
+    params: dict[str, object] = {"form": "rows"}
+    if count or rest:
+        params |= {"keypoints": (count, each), "rest": rest}
+    what = f"output {shape}: corners, score and class of {shape[1]} boxes{extra}"
+    return _match(file, {"rows": name}, what, params)
+
+
+def _from_batch(file: Foreign) -> Match | None:
+    if len(file.outputs) != 1:
+        return None
+    ((name, shape),) = file.outputs.items()
+    if len(shape) != 2 or shape[1] != 7:
+        return None
+    what = f"output {shape}: picture, corners, class and score of every box"
+    # One row may as well be a classifier of seven classes.
+    return _match(file, {"rows": name}, what, {"form": "batch"}, sure=shape[0] != 1)
+
+
+# Words in the name of each list.
+_KINDS = {
+    "count": ("num",),
+    "boxes": ("box",),
+    "scores": ("score", "conf"),
+    "classes": ("class", "label", "cls"),
+}
+
+
+def _from_lists(file: Foreign) -> Match | None:
+    named = _named(file)
+    # The same four with other names are of TensorFlow, which has y first.
+    if named.keys() | {"count"} != _KINDS.keys() or ("count" in named and not is_tensorrt(file)):
+        return None
+    shapes = {kind: file.outputs[name] for kind, name in named.items()}
+    each = shapes["boxes"][:-1]
+    if shapes["boxes"][-1:] != (4,) or shapes["scores"] != each or shapes["classes"] != each:
+        return None
+    what = f"outputs {', '.join(named.values())}: lists of {each[-1] if each else 1} boxes"
+    return _match(file, named, what, {"form": "lists"})
+
+
+def _named(file: Foreign) -> dict[str, str]:
+    """Outputs by what their names say that they are; nothing where one says nothing."""
+    named: dict[str, str] = {}
+    for name in list(file.outputs)[: len(_KINDS) + 1]:
+        kinds = [k for k, words in _KINDS.items() if any(word in name.lower() for word in words)]
+        if len(kinds) != 1 or kinds[0] in named:
+            return {}
+        named[kinds[0]] = name
+    return named

@@ -1,0 +1,197 @@
+"""Which layout the files of well known families are taken for, by what they give out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from edgenn import plugins
+from edgenn.ops import decode
+from edgenn.ops.decode import Foreign
+
+Shapes = Mapping[str, tuple[int, ...]]
+ULTRALYTICS = {"task": "detect"}
+POSE = {"task": "pose", "kpt_shape": "[17, 3]"}
+SEGMENT = {"task": "segment"}
+TF1 = "TFLite_Detection_PostProcess"
+
+
+def _pico(size: int, numbers: int = 32, strides: tuple[int, ...] = (8, 16, 32, 64)) -> Shapes:
+    counts = [(-(-size // stride)) ** 2 for stride in strides]
+    found: dict[str, tuple[int, ...]] = {f"s{i}": (1, n, 80) for i, n in enumerate(counts)}
+    return found | {f"b{i}": (1, n, numbers) for i, n in enumerate(counts)}
+
+
+# Family, layout, side or height and width, number of labels that the file knows, outputs, metadata.
+FAMILIES: list[tuple[str, str, int | tuple[int, int], int, Shapes, Mapping[str, str]]] = [
+    ("yolov5n", "yolov5", 640, 80, {"output0": (1, 25200, 85)}, {}),
+    ("yolov5n without names", "yolov5", 640, 0, {"output0": (1, 25200, 85)}, {}),
+    ("yolov5n 320", "yolov5", 320, 80, {"output0": (1, 6300, 85)}, {}),
+    ("yolov5n tflite", "yolov5", 320, 80, {"StatefulPartitionedCall:0": (1, 6300, 85)}, {}),
+    ("yolov5n of one class", "yolov5", 640, 1, {"output0": (1, 25200, 6)}, {}),
+    ("yolov5n 128 of one class", "yolov5", 128, 1, {"output0": (1, 1008, 6)}, {}),
+    ("yolov5n6", "yolov5", 1280, 80, {"output0": (1, 102000, 85)}, {}),
+    (
+        "yolov5n-seg",
+        "yolov5",
+        640,
+        80,
+        {"output0": (1, 25200, 117), "output1": (1, 32, 160, 160)},
+        {},
+    ),
+    (
+        "yolov7-tiny",
+        "yolov5",
+        640,
+        0,
+        {"output": (1, 25200, 85), **{str(s): (1, 3, s, s, 85) for s in (80, 40, 20)}},
+        {},
+    ),
+    ("yolov6n", "yolov5", 640, 0, {"outputs": (1, 8400, 85)}, {}),
+    ("yolov6n of three classes", "yolov5", 640, 3, {"outputs": (1, 8400, 8)}, {}),
+    ("yolov7-tiny end2end", "end2end", 640, 0, {"output": (0, 7)}, {}),
+    ("yolov8n", "yolov8", 640, 80, {"output0": (1, 84, 8400)}, ULTRALYTICS),
+    ("yolov8n without metadata", "yolov8", 640, 0, {"output0": (1, 84, 8400)}, {}),
+    ("yolov8n tflite", "yolov8", 640, 80, {"Identity": (1, 84, 8400)}, ULTRALYTICS),
+    ("yolov8n transposed", "yolov8", 640, 80, {"output0": (1, 8400, 84)}, {}),
+    ("yolov8n of two classes", "yolov8", 640, 2, {"output0": (1, 6, 8400)}, ULTRALYTICS),
+    ("yolov8n-p2", "yolov8", 640, 80, {"output0": (1, 84, 34000)}, ULTRALYTICS),
+    ("yolo11n-pose", "yolov8", 640, 1, {"output0": (1, 56, 8400)}, POSE),
+    (
+        "yolo11n-seg",
+        "yolov8",
+        640,
+        80,
+        {"output0": (1, 116, 8400), "output1": (1, 32, 160, 160)},
+        SEGMENT,
+    ),
+    ("yolo11n-cls", "classes", 224, 1000, {"output0": (1, 1000)}, {"task": "classify"}),
+    ("yolov8n with NMS", "end2end", 640, 80, {"output0": (1, 300, 6)}, ULTRALYTICS),
+    (
+        "yolov8n for TensorRT",
+        "end2end",
+        640,
+        0,
+        {"num_dets": (1, 1), "bboxes": (1, 100, 4), "scores": (1, 100), "labels": (1, 100)},
+        {},
+    ),
+    ("yolov10n", "end2end", 640, 80, {"output0": (1, 300, 6)}, ULTRALYTICS),
+    ("yolov10n without metadata", "end2end", 640, 0, {"output0": (1, 300, 6)}, {}),
+    ("yolov10n of two classes", "end2end", 640, 2, {"output0": (1, 300, 6)}, ULTRALYTICS),
+    ("yolo26n", "end2end", 640, 80, {"output0": (1, 300, 6)}, ULTRALYTICS),
+    ("yolo26n-pose", "end2end", 640, 1, {"output0": (1, 300, 57)}, POSE),
+    (
+        "yolo26n-seg",
+        "end2end",
+        640,
+        80,
+        {"output0": (1, 300, 38), "output1": (1, 32, 160, 160)},
+        SEGMENT,
+    ),
+    ("yolox-nano", "yolox", 416, 0, {"output": (1, 3549, 85)}, {}),
+    ("yolox-s", "yolox", 640, 80, {"output": (1, 8400, 85)}, {}),
+    ("yolox-s of one class", "yolox", 640, 1, {"output": (1, 8400, 6)}, {}),
+    ("nanodet-m 320", "nanodet", 320, 0, {"output": (1, 2100, 112)}, {}),
+    ("nanodet-plus-m 320", "nanodet", 320, 0, {"output": (1, 2125, 112)}, {}),
+    ("nanodet-plus-m 416", "nanodet", 416, 80, {"output": (1, 3598, 112)}, {}),
+    ("nanodet-plus-m of one class", "nanodet", 416, 1, {"output": (1, 3598, 33)}, {}),
+    ("nanodet-m v0", "picodet", 320, 0, _pico(320, 32, (8, 16, 32)), {}),
+    ("picodet-s 320", "picodet", 320, 0, _pico(320), {}),
+    ("picodet-m 416", "picodet", 416, 80, _pico(416), {}),
+    ("fastestdet", "fastestdet", 352, 0, {"758": (1, 85, 22, 22)}, {}),
+    ("fastestdet of three classes", "fastestdet", 352, 3, {"758": (1, 8, 22, 22)}, {}),
+    (
+        "ssd mobilenet, tflite",
+        "ssd_post",
+        300,
+        0,
+        {TF1: (1, 10, 4), f"{TF1}:1": (1, 10), f"{TF1}:2": (1, 10), f"{TF1}:3": (1,)},
+        {},
+    ),
+    (
+        "efficientdet-lite0",
+        "ssd_post",
+        320,
+        90,
+        {"Call:0": (1, 25), "Call:1": (1, 25, 4), "Call:2": (1,), "Call:3": (1, 25)},
+        {},
+    ),
+    ("ssd mobilenet, torch", "ssd", 300, 0, {"scores": (1, 3000, 21), "boxes": (1, 3000, 4)}, {}),
+    ("ssd300 vgg", "ssd", 300, 0, {"a": (1, 8732, 4), "b": (1, 8732, 21)}, {}),
+    ("efficientdet-d0", "ssd", 512, 90, {"boxes": (1, 49104, 4), "scores": (1, 49104, 90)}, {}),
+    ("ssd fpn 640", "ssd", 640, 90, {"boxes": (1, 51150, 4), "scores": (1, 51150, 91)}, {}),
+    ("blazeface short", "blaze", 128, 0, {"r": (1, 896, 16), "c": (1, 896, 1)}, {}),
+    (
+        "palm detection",
+        "blaze",
+        192,
+        0,
+        {"Identity": (1, 2016, 18), "Identity_1": (1, 2016, 1)},
+        {},
+    ),
+    (
+        "ultraface rfb-320",
+        "ultraface",
+        (240, 320),
+        0,
+        {"scores": (1, 4420, 2), "boxes": (1, 4420, 4)},
+        {},
+    ),
+    ("detr-resnet-50", "detr", 800, 0, {"logits": (1, 100, 92), "pred_boxes": (1, 100, 4)}, {}),
+    ("rt-detr", "detr", 640, 0, {"logits": (1, 300, 80), "pred_boxes": (1, 300, 4)}, {}),
+    (
+        "rt-detr with post-processing",
+        "end2end",
+        640,
+        0,
+        {"labels": (1, 300), "boxes": (1, 300, 4), "scores": (1, 300)},
+        {},
+    ),
+    ("rt-detr of ultralytics", "yolov8", 640, 80, {"output0": (1, 300, 84)}, ULTRALYTICS),
+    ("movenet lightning", "movenet", 192, 0, {"output_0": (1, 1, 17, 3)}, {}),
+    ("movenet multipose", "movenet", 256, 0, {"output_0": (1, 6, 56)}, {}),
+    (
+        "hand landmark",
+        "landmarks",
+        224,
+        0,
+        {"Identity": (1, 63), "Identity_1": (1, 1), "Identity_2": (1, 1), "Identity_3": (1, 63)},
+        {},
+    ),
+    (
+        "face mesh",
+        "landmarks",
+        192,
+        0,
+        {"conv2d_21": (1, 1, 1, 1404), "conv2d_31": (1, 1, 1, 1)},
+        {},
+    ),
+    ("mobilenet v2", "classes", 224, 0, {"output": (1, 1000)}, {}),
+    ("mobilenet v1 tflite", "classes", 224, 0, {"Predictions": (1, 1001)}, {}),
+    ("classifier of seven", "classes", 224, 7, {"output": (1, 7)}, {}),
+    ("classifier with a map's axes", "classes", 224, 1000, {"output": (1, 1000, 1, 1)}, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("layout", "size", "labels", "shapes", "metadata"),
+    [case[1:] for case in FAMILIES],
+    ids=[case[0] for case in FAMILIES],
+)
+def test_one_layout_alone_is_sure_and_it_is_the_right_one(layout, size, labels, shapes, metadata):
+    sides = (size, size) if isinstance(size, int) else size
+    file = Foreign({}, shapes, sides, labels, metadata)
+    sure = {}
+    for name in plugins.names(decode):
+        module = plugins.load(decode, name)
+        match = module.recognise(file) if hasattr(module, "recognise") else None
+        if match is not None and match.sure:
+            sure[name] = match
+    assert set(sure) == {layout}
+    assert not labels or sure[layout].classes == labels
+
+
+def test_every_layout_of_foreign_files_has_a_family_here():
+    known = {n for n in plugins.names(decode) if hasattr(plugins.load(decode, n), "recognise")}
+    assert known == {case[1] for case in FAMILIES}
