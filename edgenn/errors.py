@@ -15,7 +15,8 @@ The tree::
     ├── SinkError                  8   an output that cannot be written
     ├── ParityError                9   a model file does not compute what it should
     ├── AccuracyError              10  an exported variant lost more than ``--max-drop``
-    └── ReplayError                11  a recording led to other decisions than were expected
+    ├── ReplayError                11  a recording led to other decisions than were expected
+    └── DeployError                12  a device that could not be deployed to
 
 A message is one clear sentence: what was wrong, where, and what to do. The
 command line prints it without a traceback and exits with the class's code.
@@ -100,3 +101,9 @@ class ReplayError(EdgennError):
     """A replayed recording led to other decisions than were expected."""
 
     exit_code = 11
+
+
+class DeployError(EdgennError):
+    """A device that could not be deployed to; what ran there before runs on."""
+
+    exit_code = 12
