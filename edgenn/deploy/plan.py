@@ -136,7 +136,8 @@ def steps(facts: Mapping[str, Any], wish: Wish, *, has_venv: bool) -> list[Step]
     place = {"name": wish.name, "scope": facts["scope"], "base": base}
     files: tuple[Path, ...] = (cargo.bundle,) if has_venv else (cargo.bundle, cargo.wheel)
     if cargo.wheelhouse is not None and not has_venv:
-        files += tuple(sorted(cargo.wheelhouse.glob("*.whl")))
+        wheels = sorted(cargo.wheelhouse.glob("*.whl"))
+        files += tuple(path for path in wheels if path.name != cargo.wheel.name)
     plan = [Step(f"lock {base}", "lock", {**place, "who": wish.who})]
     names = ", ".join(path.name for path in files[:2]) + (" and the wheelhouse" * (len(files) > 2))
     plan.append(Step(f"copy {names}", UPLOAD, {"folder": f"{base}/incoming"}, files))

@@ -23,8 +23,8 @@ _MODULES = ("talk", "service", "probe", "release", "judge", "agent")
 _PYTHONS = ("python3", "python3.13", "python3.12", "python3.11", "python3.10")
 # Both travel through the login shell of the device: one line, without ' ! or backslash.
 _FIND = (
-    'for p in "$@"; do if "$p" -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null; '
-    'then exec "$p" -u -c "$0"; fi; v=$("$p" -c "import platform as p; print(p.python_version())" '
+    'for p in "$@"; do if "$p" -I -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null; '
+    'then exec "$p" -I -u -c "$0"; fi; v=$("$p" -c "import platform as p; print(p.python_version())" '
     '2>/dev/null) && old=$v; done; echo "{\\"old\\": \\"$old\\"}"'
 )
 _BOOT = "import json, sys; exec(json.loads(sys.stdin.buffer.readline()))"

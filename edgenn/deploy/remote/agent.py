@@ -133,6 +133,7 @@ def main() -> None:
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, lambda *_: None)
     os.umask(0o022)
+    os.chdir("/")  # a csv.py in the home would be what pip imports
     line = Line()
     agent = Agent(line)
     line.say(hello=1)

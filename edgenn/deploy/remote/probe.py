@@ -43,7 +43,8 @@ def probe(line: Line, *, name: str, scope: str) -> dict[str, Any]:
         "machine": platform.machine(),
         "bits": struct.calcsize("P") * 8,
         "python": platform.python_version(),
-        "executable": sys.executable,
+        # A link from elsewhere, in a venv, does not find its library.
+        "executable": str(Path(sys.executable).resolve()),
         "venv": all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")),
         "picamera2": importlib.util.find_spec("picamera2") is not None,
         "free_mb": shutil.disk_usage(_existing(base)).free >> 20,

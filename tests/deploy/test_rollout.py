@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgenn.bundle.store import open_bundle, write_bundle
+from edgenn.cli import main
+from edgenn.runtime.golden import GoldenSample, pack, unpack
+
+CAMERA = "test://?size=64x64&fps=20"
+ODD = "it's 50% of \"$HOME\" \\ ü.jsonl"
+SQUARES = "tiny-detect"
+
+
+@pytest.fixture(scope="module")
+def hall(make_device):
+    return make_device("hall")
+
+
+@pytest.fixture
+def deploy(hall, wheel, grounds, monkeypatch, capsys):
+    """Runs ``edgenn deploy``: exit code, standard output, standard error."""
+
+    def deploy(*arguments):
+        monkeypatch.setattr(sys, "argv", command(hall, wheel, grounds, *arguments)[2:])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code, *capsys.readouterr()
+
+    return deploy
+
+
+def command(hall, wheel, grounds, *arguments) -> list[str]:
+    words = [sys.executable, "-m", "edgenn", "deploy", *map(str, arguments)]
+    own = ["--ssh-config", hall.config, "--wheel", wheel, "--wheelhouse", grounds]
+    own += ["--settle", "1", "--timeout", "15"]
+    return [*words[:4], *map(str, own), *words[4:]]
+
+
+@pytest.fixture
+def running(deploy, hall, tiny):
+    """Release that runs on the device as a service; the first test that wants it deploys it."""
+    if not hall.current(SQUARES).startswith("20"):
+        code, _, err = deploy(tiny / "tiny-detect.edgenn", "hall", "--service", "--source", CAMERA)
+        assert code == 0, err
+    return hall.current(SQUARES)
+
+
+def test_a_service_is_deployed_and_a_second_time_nothing_is_done(deploy, hall, tiny, running):
+    assert hall.runs(SQUARES) == running
+    state = hall.state(SQUARES)
+    assert state["ActiveState"] == "active"
+    assert "done" in state["StatusText"]
+    release = hall.base(SQUARES) / "current"
+    assert "--system-site" not in (release / "run.args").read_text()
+    assert (release / "venv/bin/edgenn").exists()
+
+    code, out, _ = deploy(tiny / "tiny-detect.edgenn", "hall", "--service", "--source", CAMERA)
+    assert code == 0
+    assert "hall: nothing to do" in out
+    assert hall.state(SQUARES)["MainPID"] == state["MainPID"]
+
+
+def test_other_arguments_make_a_new_release_in_the_same_environment(deploy, hall, tiny, running):
+    for number in range(2):
+        bundle = tiny / "tiny-detect.edgenn"
+        words = ["--source", CAMERA, "--", "--out", ODD, "--max-fps", 5 + number]
+        code, out, err = deploy(bundle, "hall", "--service", *words)
+        assert code == 0, err
+    base = hall.base(SQUARES)
+    assert hall.current(SQUARES) != running
+    assert hall.runs(SQUARES) == hall.current(SQUARES)
+    assert (base / "data" / ODD).stat().st_size > 0
+    assert len(list((base / "releases").iterdir())) == 2
+    assert not (base / "releases" / running).exists()
+    assert len(list((base / "venvs").iterdir())) == 1
+    assert "install" not in out
+
+
+def broken(bundle: Path, out: Path) -> Path:
+    """The bundle with golden outputs that no variant gives."""
+    opened = open_bundle(bundle)
+    manifest, golden = opened.manifest, opened.manifest.golden
+    samples = [
+        GoldenSample(s.raw, s.placed, {k: np.asarray(v + 9, np.float32) for k, v in s.outputs.items()})
+        for s in unpack(opened.read(golden.file), manifest, "")
+    ]
+    files = {v.file: opened.read(v.file) for v in manifest.variants}
+    files[golden.file] = pack(samples)
+    golden = golden.model_copy(update={"sha256": sha256(files[golden.file])})
+    write_bundle(manifest.model_copy(update={"golden": golden}), files, out)
+    return out
+
+
+def sha256(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_bundle_that_does_not_verify_there_touches_nothing(deploy, hall, tiny, running, tmp_path):
+    pid = hall.state(SQUARES)["MainPID"]
+    bundle = broken(tiny / "tiny-detect.edgenn", tmp_path / "broken.edgenn")
+    code, out, err = deploy(bundle, "hall", "--service", "--source", CAMERA)
+    assert code == 12
+    assert "the bundle does not verify there: model.fp32.onnx: tensor" in err
+    assert len(err.strip().splitlines()) == 1
+    assert hall.current(SQUARES) == running
+    assert (hall.state(SQUARES)["MainPID"], hall.runs(SQUARES)) == (pid, running)
+    assert running in [path.name for path in (hall.base(SQUARES) / "releases").iterdir()]
+    assert "restart" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--source", "/no/such.mp4"], "the service ended: there is no file, folder or camera"),
+        (["--timeout", "2", "--source", "tcp://127.0.0.1:9"], "the service was not ready"),
+    ],
+)
+def test_a_service_that_does_not_become_healthy_goes_back(
+    deploy, hall, tiny, running, words, reason
+):
+    code, _, err = deploy(tiny / "tiny-detect.edgenn", "hall", "--service", *words)
+    assert code == 12
+    assert reason in err
+    assert f"{running} runs again" in err
+    assert hall.current(SQUARES) == hall.runs(SQUARES) == running
+    assert hall.state(SQUARES)["ActiveState"] == "active"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_before_the_new_service_is_trusted_the_old_one_runs_again(
+    hall, wheel, grounds, tiny, running, number
+):
+    words = ["--service", "--source", CAMERA, "--settle", "60", "--", "--max-frames", "99999"]
+    process = subprocess.Popen(
+        command(hall, wheel, grounds, tiny / "tiny-detect.edgenn", "hall", *words),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        hall.wait(lambda: hall.runs(SQUARES) not in ("", running))
+        os.kill(process.pid, number)
+        _, err = process.communicate(timeout=30)
+    if number == signal.SIGINT:
+        assert (process.returncode, err) == (130, "edgenn: interrupted\n")
+        assert hall.current(SQUARES) == hall.runs(SQUARES) == running
+    hall.wait(lambda: hall.current(SQUARES) == hall.runs(SQUARES) == running)
+    hall.wait(lambda: len(list((hall.base(SQUARES) / "releases").glob("*"))) <= 2)
+
+
+def test_a_dry_run_says_the_steps_and_touches_nothing(deploy, hall, tiny):
+    words = ["--service", "--source", CAMERA, "--name", "dry"]
+    code, out, _ = deploy(tiny / "tiny-detect.edgenn", "hall", "--dry-run", *words)
+    assert code == 0
+    assert "hall: install edgenn-" in out
+    assert "go back to nothing unless it is ready" in out
+    assert not hall.base("dry").exists()
+
+
+def test_two_devices_at_once_and_one_that_is_away(deploy, hall, tiny, make_device):
+    attic = make_device("attic", "sh", "tar")  # and no rsync
+    hosts = ["hall", "attic", "nobody@127.0.0.1"]
+    code, out, err = deploy(tiny / "tiny-sequence.edgenn", *hosts)
+    assert code == 12
+    assert err.startswith("edgenn: 1 of 3 hosts failed: nobody@127.0.0.1: ")
+    for device in (hall, attic):
+        release = device.current("tiny-sequence")
+        assert f"{device.name}  " in out
+        assert release in out
+        assert (device.base("tiny-sequence") / "current/start").exists()
