@@ -178,9 +178,7 @@ def furnish(made: Device, tools, python: Path, key: Path) -> None:
     for name in ("systemctl", "journalctl"):
         program = made.home / "bin" / name
         program.write_text(
-            f"#!/bin/sh\nexec {python} -c 'import runpy, sys; "
-            f'sys.argv[0] = "{name}"; runpy.run_path("{made.home}/systemctl.py", run_name="__main__")'
-            "' \"$@\"\n"
+            f'#!/bin/sh\nFAKE={name} exec {python} {made.home}/systemctl.py "$@"\n'
         )
         program.chmod(0o755)
     (made.home / "bin/python3").symlink_to(python)

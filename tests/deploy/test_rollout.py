@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -117,20 +118,28 @@ def test_a_bundle_that_does_not_verify_there_touches_nothing(deploy, hall, tiny,
     assert "restart" not in out
 
 
+@pytest.fixture
+def silent():
+    """Address of a stream that is taken and never begins."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("source", "reason"),
     [
-        (["--source", "/no/such.mp4"], "the service ended: there is no file, folder or camera"),
-        (["--timeout", "2", "--source", "tcp://127.0.0.1:9"], "the service was not ready"),
+        ("/no/such.mp4", "the service ended: there is no video or other source at /no/such.mp4"),
+        ("silent", "the service was not ready within 2 s, it is activating: "),
     ],
 )
 def test_a_service_that_does_not_become_healthy_goes_back(
-    deploy, hall, tiny, running, words, reason
+    deploy, hall, tiny, running, silent, source, reason
 ):
-    code, _, err = deploy(tiny / "tiny-detect.edgenn", "hall", "--service", *words)
+    words = ["--service", "--timeout", "2", "--source", silent if source == "silent" else source]
+    code, _, err = deploy(tiny / "tiny-detect.edgenn", "hall", *words)
     assert code == 12
     assert reason in err
-    assert f"{running} runs again" in err
+    assert err.endswith(f"; {running} runs again\n")
     assert hall.current(SQUARES) == hall.runs(SQUARES) == running
     assert hall.state(SQUARES)["ActiveState"] == "active"
 

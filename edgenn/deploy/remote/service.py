@@ -154,11 +154,9 @@ class Service:
 
     def _last_words(self, state: dict[str, str], *, heed: bool) -> str:
         if shutil.which("journalctl") is not None:
-            user = ["--user"] if self._user else []
-            log = self._line.run(
-                [*self._sudo, "journalctl", *user, "-u", self._unit, "-n", "40", "-o", "cat"],
-                heed=heed,
-            )
+            which = "--user-unit" if self._user else "--unit"
+            command = [*self._sudo, "journalctl", which, self._unit, "-n", "40", "-o", "cat"]
+            log = self._line.run(command, heed=heed)
             said = [text for text in log.stdout.splitlines() if text.startswith("edgenn: ")]
             if said:
                 return said[-1].removeprefix("edgenn: ")
