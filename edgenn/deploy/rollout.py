@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event
 from typing import Any, Literal
 
 from edgenn.deploy import plan
@@ -59,8 +59,8 @@ class Rollout:
         say: Callable[[str, str], None],
     ) -> None:
         self._wish, self._config, self._python, self._say = wish, config, python, say
-        self._stopped, self._guard = Event(), Lock()
-        self._open: list[Connection] = []
+        self._stopped = Event()
+        self._all: list[Connection] = []
 
     def stopped(self) -> bool:
         """Whether `stop` was called."""
@@ -69,7 +69,7 @@ class Rollout:
     def stop(self) -> None:
         """Have every device put things back; may be called in a signal handler."""
         self._stopped.set()
-        for connection in tuple(self._open):
+        for connection in self._all:
             connection.hang_up()
 
     def run(self, hosts: Sequence[str], jobs: int, *, dry: bool) -> list[Outcome]:
@@ -82,22 +82,30 @@ class Rollout:
 
         Returns:
             One outcome per host, in their order; a device that failed does not stop others.
+
+        Raises:
+            DeployError: This machine has no ssh.
+            UsageError: A host is no name.
         """
-        folder = Path(tempfile.mkdtemp(prefix="edgenn-"))
+        # A socket's path is short; the folder for temporary files need not be.
+        folder = Path(tempfile.mkdtemp(prefix="edgenn-", dir="/tmp"))
         try:
+            self._all = [Connection(host, folder, self._config, self._python) for host in hosts]
             with ThreadPoolExecutor(jobs) as pool:
-                return list(pool.map(lambda host: self._guarded(host, folder, dry=dry), hosts))
+                try:
+                    return list(pool.map(lambda one: self._guarded(one, dry=dry), self._all))
+                except KeyboardInterrupt:  # a second time; the devices go back by themselves
+                    for connection in self._all:
+                        connection.abandon()
+                    raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _guarded(self, host: str, folder: Path, *, dry: bool) -> Outcome:
-        if self.stopped():
-            return Outcome(host, "failed", note="interrupted; what ran before runs on")
-        connection: Connection | None = None
+    def _guarded(self, connection: Connection, *, dry: bool) -> Outcome:
+        host = connection.host
         try:
-            connection = Connection(host, folder, self._config, self._python)
-            with self._guard:
-                self._open.append(connection)
+            if self.stopped():
+                return Outcome(host, "failed", note="interrupted; what ran before runs on")
             connection.open()
             if self.stopped():  # meanwhile
                 connection.hang_up()
@@ -105,10 +113,7 @@ class Rollout:
         except DeployError as error:
             return Outcome(host, "failed", note=str(error).removeprefix(f"{host}: "))
         finally:
-            if connection is not None:
-                with self._guard:
-                    self._open = [other for other in self._open if other is not connection]
-                connection.close(_BACK_S)
+            connection.close(_BACK_S)
 
     def _one(self, connection: Connection, *, dry: bool) -> Outcome:
         wish, host = self._wish, connection.host

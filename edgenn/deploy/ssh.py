@@ -21,11 +21,13 @@ _ALIVE_S = 5.0
 # In the order in which they import each other.
 _MODULES = ("talk", "service", "probe", "release", "judge", "agent")
 _PYTHONS = ("python3", "python3.13", "python3.12", "python3.11", "python3.10")
-# Both travel through the login shell of the device: one line, without ' ! or backslash.
+# Both travel through the login shell of the device: one line, without ' and !.
 _FIND = (
-    'for p in "$@"; do if "$p" -I -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null; '
-    'then exec "$p" -I -u -c "$0"; fi; v=$("$p" -c "import platform as p; print(p.python_version())" '
-    '2>/dev/null) && old=$v; done; echo "{\\"old\\": \\"$old\\"}"'
+    'for p in "$@"; do '
+    'if "$p" -I -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null; '
+    'then exec "$p" -I -u -c "$0"; fi; '
+    'v=$("$p" -I -c "import platform; print(platform.python_version())" 2>/dev/null) && old=$v; '
+    'done; echo "{\\"old\\": \\"$old\\"}"'
 )
 _BOOT = "import json, sys; exec(json.loads(sys.stdin.buffer.readline()))"
 _LOADER = """
@@ -146,6 +148,12 @@ class Connection:
         with self._writing, contextlib.suppress(OSError):
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
+
+    def abandon(self) -> None:
+        """End it at once, without waiting for the device."""
+        self._over.set()
+        if self._process is not None:
+            self._process.kill()
 
     def close(self, wait: float) -> None:
         """End the connection.

@@ -98,7 +98,9 @@ def python(grounds) -> Path:
     shutil.copytree(
         library,
         root / "lib" / version,
-        ignore=shutil.ignore_patterns("site-packages", "dist-packages", "test", "config-*", "idle*"),
+        ignore=shutil.ignore_patterns(
+            "site-packages", "dist-packages", "test", "config-*", "idle*"
+        ),
     )
     for shared in library.parent.glob("libpython*"):
         shutil.copy2(shared, root / "lib")
@@ -153,8 +155,8 @@ def device(name: str, tools, grounds: Path, python: Path, config: Path, key: Pat
     home = grounds / name
     home.mkdir()
     # A star is no password, where none at all would lock the account for sshd.
-    quiet = {"check": True, "stdout": subprocess.DEVNULL}
-    subprocess.run(["useradd", "-M", "-d", home, "-s", "/bin/sh", "-p", "*", user], **quiet)
+    add = ["useradd", "-M", "-d", home, "-s", "/bin/sh", "-p", "*", user]
+    subprocess.run(add, check=True, stdout=subprocess.DEVNULL)
     made = Device(name, home, config, user)
     try:
         furnish(made, tools, python, key)
@@ -168,7 +170,7 @@ def device(name: str, tools, grounds: Path, python: Path, config: Path, key: Pat
         for process in made.processes:
             process.terminate()
             process.wait()
-        subprocess.run(["userdel", user], **quiet)
+        subprocess.run(["userdel", user], check=True, stdout=subprocess.DEVNULL)
 
 
 def furnish(made: Device, tools, python: Path, key: Path) -> None:
@@ -177,9 +179,7 @@ def furnish(made: Device, tools, python: Path, key: Path) -> None:
     (made.home / "bin").mkdir()
     for name in ("systemctl", "journalctl"):
         program = made.home / "bin" / name
-        program.write_text(
-            f'#!/bin/sh\nFAKE={name} exec {python} {made.home}/systemctl.py "$@"\n'
-        )
+        program.write_text(f'#!/bin/sh\nFAKE={name} exec {python} {made.home}/systemctl.py "$@"\n')
         program.chmod(0o755)
     (made.home / "bin/python3").symlink_to(python)
     for tool in tools:
@@ -201,11 +201,11 @@ def serve(
     keygen(own)
     settings = grounds / f"{made.name}.sshd"
     library = python.parents[1] / "lib"
+    path = f"{made.home}/bin" + ("" if tools else ":/usr/bin:/bin")
     settings.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {own}\nPidFile none\nUsePAM no\n"
         f"StrictModes no\nAuthorizedKeysFile {made.home}/keys\nPasswordAuthentication no\n"
-        f'SetEnv "PATH={made.home}/bin{"" if tools else ":/usr/bin:/bin"}" "LD_LIBRARY_PATH={library}" '
-        '"OMP_NUM_THREADS=1"\n'
+        f'SetEnv "PATH={path}" "LD_LIBRARY_PATH={library}" "OMP_NUM_THREADS=1"\n'
     )
     known = grounds / f"{made.name}.known"
     known.write_text(f"[127.0.0.1]:{port} {own.with_suffix('.pub').read_text()}")
@@ -218,8 +218,9 @@ def serve(
     process = subprocess.Popen([SSHD, "-D", "-e", "-f", settings], stderr=subprocess.DEVNULL)
     until = monotonic() + 10
     while True:
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(
-            ("127.0.0.1", port)
+        with (
+            contextlib.suppress(ConnectionRefusedError),
+            socket.create_connection(("127.0.0.1", port)),
         ):
             return process
         assert process.poll() is None, "sshd ended"

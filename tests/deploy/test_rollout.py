@@ -15,8 +15,9 @@ from edgenn.cli import main
 from edgenn.runtime.golden import GoldenSample, pack, unpack
 
 CAMERA = "test://?size=64x64&fps=20"
-ODD = "it's 50% of \"$HOME\" \\ ü.jsonl"
+ODD = 'it\'s 50% of "$HOME" \\ ü.jsonl'
 SQUARES = "tiny-detect"
+ONE = ["--engine", "litert", "--precision", "int8"]  # what is not timed takes no time
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_a_service_is_deployed_and_a_second_time_nothing_is_done(deploy, hall, t
 def test_other_arguments_make_a_new_release_in_the_same_environment(deploy, hall, tiny, running):
     for number in range(2):
         bundle = tiny / "tiny-detect.edgenn"
-        words = ["--source", CAMERA, "--", "--out", ODD, "--max-fps", 5 + number]
+        words = ["--source", CAMERA, "--", *ONE, "--out", ODD, "--max-fps", 5 + number]
         code, out, err = deploy(bundle, "hall", "--service", *words)
         assert code == 0, err
     base = hall.base(SQUARES)
@@ -89,7 +90,9 @@ def broken(bundle: Path, out: Path) -> Path:
     opened = open_bundle(bundle)
     manifest, golden = opened.manifest, opened.manifest.golden
     samples = [
-        GoldenSample(s.raw, s.placed, {k: np.asarray(v + 9, np.float32) for k, v in s.outputs.items()})
+        GoldenSample(
+            s.raw, s.placed, {k: np.asarray(v + 9, np.float32) for k, v in s.outputs.items()}
+        )
         for s in unpack(opened.read(golden.file), manifest, "")
     ]
     files = {v.file: opened.read(v.file) for v in manifest.variants}
@@ -136,7 +139,7 @@ def test_a_service_that_does_not_become_healthy_goes_back(
     deploy, hall, tiny, running, silent, source, reason
 ):
     words = ["--service", "--timeout", "2", "--source", silent if source == "silent" else source]
-    code, _, err = deploy(tiny / "tiny-detect.edgenn", "hall", *words)
+    code, _, err = deploy(tiny / "tiny-detect.edgenn", "hall", *words, "--", *ONE)
     assert code == 12
     assert reason in err
     assert err.endswith(f"; {running} runs again\n")
@@ -146,9 +149,9 @@ def test_a_service_that_does_not_become_healthy_goes_back(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_before_the_new_service_is_trusted_the_old_one_runs_again(
-    hall, wheel, grounds, tiny, running, number
+    deploy, hall, wheel, grounds, tiny, running, number
 ):
-    words = ["--service", "--source", CAMERA, "--settle", "60", "--", "--max-frames", "99999"]
+    words = ["--service", "--source", CAMERA, "--settle", "60", "--", *ONE, "--max-frames", "9999"]
     process = subprocess.Popen(
         command(hall, wheel, grounds, tiny / "tiny-detect.edgenn", "hall", *words),
         stdout=subprocess.DEVNULL,
@@ -157,6 +160,9 @@ def test_interrupted_before_the_new_service_is_trusted_the_old_one_runs_again(
     )
     with process:
         hall.wait(lambda: hall.runs(SQUARES) not in ("", running))
+        code, _, said = deploy(tiny / "tiny-detect.edgenn", "hall", *words[:3])
+        assert code == 12
+        assert "another deployment to" in said
         os.kill(process.pid, number)
         _, err = process.communicate(timeout=30)
     if number == signal.SIGINT:
@@ -177,12 +183,15 @@ def test_a_dry_run_says_the_steps_and_touches_nothing(deploy, hall, tiny):
 
 def test_two_devices_at_once_and_one_that_is_away(deploy, hall, tiny, make_device):
     attic = make_device("attic", "sh", "tar")  # and no rsync
-    hosts = ["hall", "attic", "nobody@127.0.0.1"]
-    code, out, err = deploy(tiny / "tiny-sequence.edgenn", *hosts)
+    hosts = ["hall", "no-such-host.invalid", "attic"]
+    words = ["--service", "--source", CAMERA, "--", *ONE, "--max-fps", 7]
+    code, out, err = deploy(tiny / "tiny-detect.edgenn", *hosts, *words)
     assert code == 12
-    assert err.startswith("edgenn: 1 of 3 hosts failed: nobody@127.0.0.1: ")
+    reason = "no-such-host.invalid: there is no device of that name in the network"
+    assert err == f"edgenn: 1 of 3 hosts failed: {reason}\n"
+    table = {line.split()[0]: line.split()[1:] for line in out.splitlines()[-6:]}
+    assert table["no-such-host.invalid"] == ["failed"]
     for device in (hall, attic):
-        release = device.current("tiny-sequence")
-        assert f"{device.name}  " in out
-        assert release in out
-        assert (device.base("tiny-sequence") / "current/start").exists()
+        result, release, variant, _ = table[device.name]
+        assert (result, variant) == ("deployed", "model.int8.tflite")
+        assert release == device.current(SQUARES) == device.runs(SQUARES)

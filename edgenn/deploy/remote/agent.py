@@ -81,6 +81,7 @@ class Agent:
         notes = {"fingerprint": fingerprint, "variant": self._chosen, "times": self._times}
         self._releases.seal([*own, *arguments], notes)
         before, unit_before = self._releases.current(), self._service.text()
+        ran = self._service.state().get("ActiveState") in ("active", "activating")
         try:
             self._line.pause(0)
             self._releases.point(self._new)
@@ -90,9 +91,9 @@ class Agent:
             self._service.restart()
             return self._service.wait(timeout, settle)
         except (GoneError, RefusedError, OSError) as error:
-            said = self._back(before, unit_before, service=bool(unit))
+            said = self._back(before, unit_before, service=bool(unit), ran=ran)
             if isinstance(error, GoneError):
-                raise
+                raise GoneError(said) from None
             raise RefusedError(f"{error}; {said}") from error
 
     def prune(self) -> list[str]:
@@ -109,21 +110,24 @@ class Agent:
         assert self._releases.new is not None
         return self._releases.new
 
-    def _back(self, before: Path | None, unit: str | None, *, service: bool) -> str:
+    def _back(self, before: Path | None, unit: str | None, *, service: bool, ran: bool) -> str:
         """Let run again what ran before; says how that went."""
         self._releases.point(before)
         if not service:
             return "the release of before counts"
-        if unit is None:
+        if unit is None or before is None:
             self._service.remove()
             return "nothing ran before, so nothing runs now"
         try:
             self._service.install(unit, heed=False)
+            if not ran:
+                self._service.stop()
+                return f"{before.name} counts again, and is stopped as before"
             self._service.restart(heed=False)
             self._service.wait(_BACK_S, 1.0, heed=False)
         except RefusedError as error:
             return f"the release of before was put back, but {error}"
-        return f"{before.name if before else 'what was there'} runs again"
+        return f"{before.name} runs again"
 
 
 def main() -> None:
@@ -141,7 +145,8 @@ def main() -> None:
         action: Callable[..., object] = getattr(agent, request["do"])
         try:
             line.say(ok=action(**request["with"]))
-        except GoneError:
+        except GoneError as error:
+            line.say(error=f"interrupted; {str(error) or 'what ran before runs on'}")
             break
         except (RefusedError, OSError) as error:
             agent.clean()

@@ -71,10 +71,12 @@ class Releases:
 
     def _make_base(self) -> None:
         if self.base.is_dir() or not self.base.is_relative_to("/opt") or os.geteuid() == 0:
-            self.base.mkdir(parents=True, exist_ok=True)
+            # Others of the machine need not read the password of a broker.
+            self.base.parent.mkdir(parents=True, exist_ok=True)
+            self.base.mkdir(mode=0o700, exist_ok=True)
             return
         owner = str(os.geteuid())
-        command = ["sudo", "-n", "install", "-d", "-o", owner, str(self.base)]
+        command = ["sudo", "-n", "install", "-d", "-m", "700", "-o", owner, str(self.base)]
         answer = self._line.run(command)
         if answer.returncode:
             raise RefusedError(f"cannot make {self.base}: {last_line(answer.stderr)}")
@@ -106,8 +108,8 @@ class Releases:
         if wheelhouse:
             pip += ["--no-index", "--find-links", self.base / "incoming"]
         file = self.base / "incoming" / wheel
-        # First by itself: of the same version among the system's packages pip would keep that.
-        self._must([*pip, "--no-deps", "--ignore-installed", file], "pip")
+        if system_site:  # pip would take an edgenn of the same version there for this one
+            self._must([*pip, "--no-deps", "--ignore-installed", file], "pip")
         self._must([*pip, f"{file}[{','.join(extras)}]" if extras else file], "pip")
         (folder / "whole").touch()
 
@@ -139,7 +141,7 @@ class Releases:
             f'#!/bin/sh\nexec {program} run {model} {shlex.join(arguments)} "$@"\n',
             encoding="utf-8",
         )
-        start.chmod(0o755)
+        start.chmod(0o700)
         (self.new / "release.json").write_text(json.dumps(notes, indent=1), encoding="utf-8")
 
     def current(self) -> Path | None:

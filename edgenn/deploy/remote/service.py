@@ -104,6 +104,10 @@ class Service:
         self._line.run([*self._sudo, "rm", "-f", self.path], heed=False)
         self._ask("daemon-reload", heed=False)
 
+    def stop(self) -> None:
+        """End it, whatever happens to the connection."""
+        self._ask("stop", self._unit, heed=False)
+
     def restart(self, *, heed: bool = True) -> None:
         """Start it anew, without waiting.
 
