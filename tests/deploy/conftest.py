@@ -25,6 +25,7 @@ import pytest
 import edgenn
 
 HERE = Path(__file__).parent
+LEFT_OUT = {"compress", "data", "export", "nets", "recipe", "train"}
 SSHD = Path("/usr/sbin/sshd")
 
 
@@ -116,14 +117,14 @@ def python(grounds) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(grounds) -> Path:
-    """A wheel of the source tree without the built-in models."""
+    """A wheel of the source tree, of what a device needs and without the built-in models."""
     path = grounds / f"edgenn-{edgenn.__version__}-py3-none-any.whl"
     info = f"edgenn-{edgenn.__version__}.dist-info"
     root = Path(edgenn.__file__).parent
     files = {
         f"edgenn/{file.relative_to(root)}": file.read_text(encoding="utf-8")
         for file in sorted(root.rglob("*"))
-        if file.suffix in (".py", ".service")
+        if file.suffix in (".py", ".service") and not set(file.parts) & LEFT_OUT
     }
     files[f"{info}/METADATA"] = importlib.metadata.metadata("edgenn").as_string()
     files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -175,11 +176,13 @@ def device(name: str, tools, grounds: Path, python: Path, config: Path, key: Pat
 
 def furnish(made: Device, tools, python: Path, key: Path) -> None:
     """Programs and keys in the home of its user."""
-    shutil.copy(HERE / "fake_systemctl.py", made.home / "systemctl.py")
     (made.home / "bin").mkdir()
+    shutil.copy(HERE / "fake_systemctl.py", made.home / "bin")
     for name in ("systemctl", "journalctl"):
         program = made.home / "bin" / name
-        program.write_text(f'#!/bin/sh\nFAKE={name} exec {python} {made.home}/systemctl.py "$@"\n')
+        program.write_text(
+            f'#!/bin/sh\nFAKE={name} exec {python} {made.home}/bin/fake_systemctl.py "$@"\n'
+        )
         program.chmod(0o755)
     (made.home / "bin/python3").symlink_to(python)
     for tool in tools:

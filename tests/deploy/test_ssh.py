@@ -45,8 +45,8 @@ def changed(hall, path, pattern, text):
             "its host key is not known; connect",
         ),
         (
-            "User .*",
-            "User nobody",
+            "IdentityFile .*",
+            "IdentityFile /dev/null",
             "it accepts none of your keys; install one by 'ssh-copy-id hall",
         ),
         ("HostName .*", "HostName no-such.invalid", "there is no device of that name"),

@@ -125,7 +125,7 @@ class Agent:
                 return f"{before.name} counts again, and is stopped as before"
             self._service.restart(heed=False)
             self._service.wait(_BACK_S, 1.0, heed=False)
-        except RefusedError as error:
+        except (RefusedError, OSError) as error:
             return f"the release of before was put back, but {error}"
         return f"{before.name} runs again"
 

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -87,11 +86,7 @@ class Service:
             RefusedError: systemd does not take it.
         """
         if text != self.text():
-            draft = self._base / self._unit
-            draft.write_text(text, encoding="utf-8")
-            self._do([*self._sudo, "mkdir", "-p", self.path.parent], heed=heed)
-            self._do([*self._sudo, "cp", draft, self.path], heed=heed)
-            draft.unlink()
+            self._write(text, heed=heed)
         self._must("daemon-reload", heed=heed)
         self._must("enable", self._unit, heed=heed)
         if self._user and shutil.which("loginctl"):
@@ -101,7 +96,10 @@ class Service:
     def remove(self) -> None:
         """Stop it and forget it, whatever happens to the connection."""
         self._ask("disable", "--now", self._unit, heed=False)
-        self._line.run([*self._sudo, "rm", "-f", self.path], heed=False)
+        if self._sudo:
+            self._line.run([*self._sudo, "rm", "-f", self.path], heed=False)
+        else:
+            self.path.unlink(missing_ok=True)
         self._ask("daemon-reload", heed=False)
 
     def stop(self) -> None:
@@ -177,7 +175,16 @@ class Service:
             said = last_line(answer.stderr)
             raise RefusedError(f"systemctl {' '.join(arguments)} failed: {said}")
 
-    def _do(self, command: Sequence[str | Path], *, heed: bool) -> None:
+    def _write(self, text: str, *, heed: bool) -> None:
+        # Whole or not at all: half a unit would not start at the next boot.
+        draft = (self._base if self._sudo else self.path.parent) / f".{self._unit}.new"
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        if not self._sudo:
+            draft.replace(self.path)
+            return
+        command = [*self._sudo, "install", "-m", "644", str(draft), str(self.path)]
         answer = self._line.run(command, heed=heed)
+        draft.unlink()
         if answer.returncode:
             raise RefusedError(f"cannot write {self.path}: {last_line(answer.stderr)}")
