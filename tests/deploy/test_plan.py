@@ -7,8 +7,6 @@ import pytest
 from edgenn.deploy import plan
 from edgenn.deploy.cargo import pack
 from edgenn.deploy.plan import Wish
-from edgenn.deploy.remote.service import Service
-from edgenn.deploy.remote.talk import Line
 from edgenn.errors import DeployError, UsageError
 
 FACTS = {
@@ -117,22 +115,3 @@ def test_what_cannot_be_brought(tiny, wheel, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="there are no wheels in"):
         pack(squares, wheel, tmp_path / "empty", tmp_path)
-
-
-def test_a_unit_holds_odd_folders_and_what_each_manager_understands(tmp_path, monkeypatch):
-    base = tmp_path / 'a "50%" \\folder'
-    texts = {
-        scope: Service(Line(), "squares", scope, base).render(plan.unit_template())
-        for scope in ("user", "system")
-    }
-    folder = str(base).replace("%", "%%")
-    quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
-    for text in texts.values():
-        assert f'ExecStart="{quoted}/current/start"\n' in text
-        assert f"WorkingDirectory={folder}/data\n" in text
-        assert "Type=notify\n" in text
-        assert "WatchdogSec=30\n" in text
-        assert "{" not in text
-    assert "ProtectSystem" not in texts["user"]
-    assert "User=" not in texts["user"]
-    assert "WantedBy=multi-user.target" in texts["system"]

@@ -166,7 +166,8 @@ class Service:
 
     def _ask(self, *arguments: str, heed: bool = True) -> subprocess.CompletedProcess[str]:
         user = ["--user"] if self._user else []
-        command = [*self._sudo, "systemctl", *user, *arguments]
+        sudo = [] if arguments[0] == "show" else self._sudo  # anybody may look
+        command = [*sudo, "systemctl", *user, *arguments]
         return self._line.run(command, env=self._env, heed=heed)
 
     def _must(self, *arguments: str, heed: bool) -> None:
