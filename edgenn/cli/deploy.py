@@ -133,7 +133,7 @@ def command(
         rollout = Rollout(wish, ssh_config, python, lambda h, text: click.echo(f"{h}: {text}"))
         with stop_on_signals(rollout.stop):
             outcomes = rollout.run(hosts, jobs, dry=dry_run)
-    _report(outcomes)
+    _report(outcomes, stopped=rollout.stopped())
     if rollout.stopped():
         raise click.Abort
     failed = [outcome for outcome in outcomes if outcome.result == "failed"]
@@ -167,7 +167,7 @@ def _name(name: str, *, given: bool) -> str:
     return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.")[:64] or "model"
 
 
-def _report(outcomes: list[Any]) -> None:
+def _report(outcomes: list[Any], *, stopped: bool) -> None:
     from edgenn.cli._table import echo_table
 
     rows = [
@@ -182,5 +182,5 @@ def _report(outcomes: list[Any]) -> None:
     ]
     echo_table(["host", "result", "release", "variant", "ms"], rows)
     for outcome in outcomes:
-        if outcome.note and outcome.result != "failed":
+        if outcome.note and (outcome.result != "failed" or stopped):
             click.echo(f"{outcome.host}: {outcome.note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -87,8 +88,9 @@ class Rollout:
             DeployError: This machine has no ssh.
             UsageError: A host is no name.
         """
-        # A socket's path is short; the folder for temporary files need not be.
-        folder = Path(tempfile.mkdtemp(prefix="edgenn-", dir="/tmp"))
+        # A socket's path is short, which that of the folder for temporary files need not be.
+        place = os.environ.get("XDG_RUNTIME_DIR") or "/tmp"  # noqa: S108  made anew
+        folder = Path(tempfile.mkdtemp(prefix="edgenn-", dir=place))
         try:
             self._all = [Connection(host, folder, self._config, self._python) for host in hosts]
             with ThreadPoolExecutor(jobs) as pool:

@@ -147,30 +147,53 @@ def test_a_service_that_does_not_become_healthy_goes_back(
     assert hall.state(SQUARES)["ActiveState"] == "active"
 
 
+@pytest.fixture
+def begin(hall, wheel, grounds, tmp_path):
+    """Starts ``edgenn deploy`` as a process of its own."""
+
+    def begin(*arguments):
+        # One that is killed leaves its files behind.
+        env = {**os.environ, "TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(grounds)}
+        words = command(hall, wheel, grounds, *arguments)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(words, env={**env, "PYTHONUNBUFFERED": "1"}, **pipes)
+
+    return begin
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_before_the_new_service_is_trusted_the_old_one_runs_again(
-    deploy, hall, wheel, grounds, tiny, running, number
+    deploy, begin, hall, tiny, running, number
 ):
+    bundle = tiny / "tiny-detect.edgenn"
     words = ["--service", "--source", CAMERA, "--settle", "60", "--", *ONE, "--max-frames", "9999"]
-    process = subprocess.Popen(
-        command(hall, wheel, grounds, tiny / "tiny-detect.edgenn", "hall", *words),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    with begin(bundle, "hall", *words) as process:
         hall.wait(lambda: hall.runs(SQUARES) not in ("", running))
         if number == signal.SIGINT:  # meanwhile others have to wait
-            code, _, said = deploy(tiny / "tiny-detect.edgenn", "hall", *words[:3])
+            code, _, said = deploy(bundle, "hall", *words[:3])
             assert code == 12
             assert "another deployment to" in said
-        os.kill(process.pid, number)
-        _, err = process.communicate(timeout=30)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
     if number == signal.SIGINT:
         assert (process.returncode, err) == (130, "edgenn: interrupted\n")
+        assert out.endswith(f"hall: interrupted; {running} runs again\n")
         assert hall.current(SQUARES) == hall.runs(SQUARES) == running
     hall.wait(lambda: hall.current(SQUARES) == hall.runs(SQUARES) == running)
     hall.wait(lambda: len(list((hall.base(SQUARES) / "releases").glob("*"))) <= 2)
+
+
+def test_interrupted_while_it_installs_nothing_counts(begin, hall, tiny):
+    with begin(tiny / "tiny-detect.edgenn", "hall", "--name", "early") as process:
+        while "hall: install" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    base = hall.base("early")
+    assert not list(base.glob("venvs/*/whole"))
+    assert not list(base.glob("releases/*"))
+    assert not (base / "current").exists()
 
 
 def test_a_dry_run_says_the_steps_and_touches_nothing(deploy, hall, tiny):

@@ -7,14 +7,7 @@ import pytest
 from edgenn.deploy import plan
 from edgenn.deploy.remote import service
 from edgenn.deploy.remote.service import Service
-from edgenn.deploy.remote.talk import Line, RefusedError
-
-
-@pytest.fixture
-def line():
-    reading, writing = os.pipe()
-    yield Line(reading)
-    os.close(writing)
+from edgenn.deploy.remote.talk import RefusedError
 
 
 @pytest.fixture
