@@ -18,6 +18,8 @@ from typing import Any
 from edgenn.errors import DeployError, UsageError
 
 _ALIVE_S = 5.0
+# Of an rsync that does not know an option, or does not speak with the other one.
+_OTHER_RSYNC = (1, 2)
 # In the order in which they import each other.
 _MODULES = ("talk", "service", "probe", "release", "judge", "agent")
 _PYTHONS = ("python3", "python3.13", "python3.12", "python3.11", "python3.10")
@@ -38,6 +40,7 @@ for name, text in json.loads({sources!r}):
     exec(compile(text, name, "exec"), module.__dict__)
 sys.modules["edgenn.deploy.remote.agent"].main()
 """
+_LOST = "the connection was lost; the device puts back by itself what ran before"
 _FAULTS = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is another one than before; find out "
      "why, then remove the old one by 'ssh-keygen -R'"),
@@ -49,6 +52,9 @@ _FAULTS = (
     ("No route to host", "there is no route to it; is it on, and in this network?"),
     ("Network is unreachable", "there is no route to it; is it on, and in this network?"),
     ("timed out", "it does not answer; is it on, and in this network?"),
+    ("closed by remote host", _LOST),
+    ("Broken pipe", _LOST),
+    ("Connection reset", _LOST),
 )  # fmt: skip
 
 
@@ -132,15 +138,17 @@ class Connection:
         """
         if rsync and shutil.which("rsync"):
             command = ["rsync", "-rt", "--partial", "--protect-args", "-e", shlex.join(self._ssh)]
-            self._copy([*command, *map(str, paths), f"{self.host}:{folder}/"], None)
-            return
+            code, said = self._copy([*command, *map(str, paths), f"{self.host}:{folder}/"], None)
+            if code not in _OTHER_RSYNC:
+                self._must(code, said)
+                return
         parts = [part for path in paths for part in ("-C", str(path.parent), path.name)]
         packing = ["tar", "-cf", "-", *parts]
         with subprocess.Popen(  # noqa: S603  no shell
             packing, stdout=subprocess.PIPE, start_new_session=True
         ) as tar:
             remote = shlex.join(["tar", "-xf", "-", "-C", folder])
-            self._copy([*self._ssh, self.host, remote], tar)
+            self._must(*self._copy([*self._ssh, self.host, remote], tar))
 
     def hang_up(self) -> None:
         """Tell the device that nobody waits any more; it puts things back by itself."""
@@ -200,9 +208,12 @@ class Connection:
             if sign in text:
                 return sentence.format(host=self.host)
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return f"the connection ended: {lines[-1]}" if lines else "the connection was lost"
+        return f"the connection ended: {lines[-1]}" if lines else _LOST
 
-    def _copy(self, command: list[str], source: subprocess.Popen[bytes] | None) -> None:
+    def _copy(
+        self, command: list[str], source: subprocess.Popen[bytes] | None
+    ) -> tuple[int, list[str]]:
+        """Exit code of a copying program, and the lines that it complained in."""
         with subprocess.Popen(  # noqa: S603  no shell
             command,
             stdin=subprocess.DEVNULL if source is None else source.stdout,
@@ -217,8 +228,10 @@ class Connection:
                 except subprocess.TimeoutExpired:
                     if self._over.is_set():
                         process.kill()
-        if process.returncode:
-            said = errors.decode(errors="replace").strip().splitlines()
+        return process.returncode, errors.decode(errors="replace").strip().splitlines()
+
+    def _must(self, code: int, said: list[str]) -> None:
+        if code:
             fault = self._fault(b"") if self._over.is_set() else (said or ["no reason given"])[0]
             raise DeployError(f"{self.host}: copying failed: {fault}")
 

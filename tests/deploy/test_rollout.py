@@ -60,7 +60,6 @@ def test_a_service_is_deployed_and_a_second_time_nothing_is_done(deploy, hall, t
     assert state["ActiveState"] == "active"
     assert "done" in state["StatusText"]
     release = hall.base(SQUARES) / "current"
-    assert "--system-site" not in (release / "run.args").read_text()
     assert (release / "venv/bin/edgenn").exists()
 
     code, out, _ = deploy(tiny / "tiny-detect.edgenn", "hall", "--service", "--source", CAMERA)
@@ -76,6 +75,8 @@ def test_other_arguments_make_a_new_release_in_the_same_environment(deploy, hall
         code, out, err = deploy(bundle, "hall", "--service", *words)
         assert code == 0, err
     base = hall.base(SQUARES)
+    words = (base / "current/run.args").read_text().split()
+    assert words[-4:] == ["--engine", "litert", "--precision", "int8"]
     assert hall.current(SQUARES) != running
     assert hall.runs(SQUARES) == hall.current(SQUARES)
     assert (base / "data" / ODD).stat().st_size > 0

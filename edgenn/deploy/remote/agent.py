@@ -79,7 +79,7 @@ class Agent:
         """
         own = ["--engine", self._chosen["engine"], "--precision", self._chosen["precision"]]
         notes = {"fingerprint": fingerprint, "variant": self._chosen, "times": self._times}
-        self._releases.seal([*own, *arguments], notes)
+        self._releases.seal([*arguments, *own], notes)  # the last of a flag counts
         before, unit_before = self._releases.current(), self._service.text()
         ran = self._service.state().get("ActiveState") in ("active", "activating")
         try:
@@ -150,5 +150,11 @@ def main() -> None:
             break
         except (RefusedError, OSError) as error:
             agent.clean()
-            line.say(error=str(error))
+            line.say(error=_sentence(error))
     agent.clean()
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
