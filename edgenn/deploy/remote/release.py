@@ -25,6 +25,7 @@ from typing import Any
 from edgenn.deploy.remote.talk import Line, RefusedError, last_line
 
 KEPT = 2
+_PIP = [22, 3]  # the first with --python
 _FOLDERS = ("releases", "venvs", "data", "incoming", "tmp")
 
 
@@ -102,9 +103,13 @@ class Releases:
             return
         shutil.rmtree(folder, ignore_errors=True)
         site = ["--system-site-packages"] if system_site else []
+        pip: list[str | Path] = [python, "-I", "-m", "pip", "--python", folder / "bin/python"]
+        if self._has_pip(python):
+            site.append("--without-pip")
+        else:
+            pip = [folder / "bin/python", "-m", "pip"]
         self._must([python, "-m", "venv", *site, folder], "venv")
-        pip: list[str | Path] = [folder / "bin/python", "-m", "pip", "--disable-pip-version-check"]
-        pip += ["--no-input", "install", "--quiet"]
+        pip += ["--disable-pip-version-check", "--no-input", "install", "--quiet"]
         if wheelhouse:
             pip += ["--no-index", "--find-links", self.base / "incoming"]
         file = self.base / "incoming" / wheel
@@ -112,6 +117,12 @@ class Releases:
             self._must([*pip, "--no-deps", "--ignore-installed", file], "pip")
         self._must([*pip, f"{file}[{','.join(extras)}]" if extras else file], "pip")
         (folder / "whole").touch()
+
+    def _has_pip(self, python: str) -> bool:
+        """Whether the system's pip can fill an environment; to unpack another takes a while."""
+        said = self._line.run([python, "-I", "-m", "pip", "--version"]).stdout.split()
+        digits = said[1].split(".")[:2] if len(said) > 1 else []
+        return all(text.isdecimal() for text in digits) and [*map(int, digits)] >= _PIP
 
     def stage(self, *, venv: str, bundle: str, sha256: str, fingerprint: str) -> str:
         """Make a new release of what was copied. Nothing points to it yet.
