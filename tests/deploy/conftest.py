@@ -67,7 +67,7 @@ class Device:
             return next((Path(w).parent.name for w in words if w.endswith("/model.edgenn")), "")
         return ""
 
-    def wait(self, met, seconds: float = 20.0) -> None:
+    def wait(self, met, seconds: float = 60.0) -> None:
         until = monotonic() + seconds
         while not met():
             assert monotonic() < until, "it did not happen in time"

@@ -175,7 +175,7 @@ def test_interrupted_before_the_new_service_is_trusted_the_old_one_runs_again(
             assert code == 12
             assert "another deployment to" in said
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     if number == signal.SIGINT:
         assert (process.returncode, err) == (130, "edgenn: interrupted\n")
         assert out.endswith(f"hall: interrupted; {running} runs again\n")
@@ -189,7 +189,7 @@ def test_interrupted_while_it_installs_nothing_counts(begin, hall, tiny):
         while "hall: install" not in process.stdout.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 130
     base = hall.base("early")
     assert not list(base.glob("venvs/*/whole"))
