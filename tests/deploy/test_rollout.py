@@ -184,8 +184,11 @@ def test_interrupted_before_the_new_service_is_trusted_the_old_one_runs_again(
     hall.wait(lambda: len(list((hall.base(SQUARES) / "releases").glob("*"))) <= 2)
 
 
-def test_interrupted_while_it_installs_nothing_counts(begin, hall, tiny):
-    with begin(tiny / "tiny-detect.edgenn", "hall", "--name", "early") as process:
+def test_interrupted_while_it_installs_nothing_counts_and_the_next_begins_anew(
+    deploy, begin, hall, tiny
+):
+    words = [tiny / "tiny-detect.edgenn", "hall", "--name", "early", "--", *ONE]
+    with begin(*words) as process:
         while "hall: install" not in process.stdout.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
@@ -195,6 +198,20 @@ def test_interrupted_while_it_installs_nothing_counts(begin, hall, tiny):
     assert not list(base.glob("venvs/*/whole"))
     assert not list(base.glob("releases/*"))
     assert not (base / "current").exists()
+
+    code, _, err = deploy(*words)
+    assert code == 0, err
+    assert list(base.glob("venvs/*/whole"))
+    start = (base / "current/start").read_text()
+    assert start.endswith('--engine litert --precision int8 "$@"\n')
+    assert not hall.state("early")
+
+
+def test_what_runs_as_a_service_is_not_replaced_by_what_does_not(deploy, hall, tiny, running):
+    code, _, err = deploy(tiny / "tiny-detect.edgenn", "hall")
+    assert code == 12
+    assert "tiny-detect runs as a service there; add --service" in err
+    assert hall.current(SQUARES) == running
 
 
 def test_a_dry_run_says_the_steps_and_touches_nothing(deploy, hall, tiny):
