@@ -17,7 +17,8 @@ The tree::
     ├── AccuracyError              10  an exported variant lost more than ``--max-drop``
     ├── ReplayError                11  a recording led to other decisions than were expected
     ├── DeviceError                12  ``edgenn doctor`` found what keeps this device from working
-    └── TrustError                 13  a bundle that is unsigned, tampered with, revoked or too old
+    ├── TrustError                 13  a bundle that is unsigned, tampered with, revoked or too old
+    └── DeployError                14  a device that could not be deployed to
 
 A message is one clear sentence: what was wrong, where, and what to do. The
 command line prints it without a traceback and exits with the class's code.
@@ -114,3 +115,9 @@ class TrustError(EdgennError):
     """A bundle that is not signed by a key that is trusted, was changed, revoked or is too old."""
 
     exit_code = 13
+
+
+class DeployError(EdgennError):
+    """A device that could not be deployed to; what ran there before runs on."""
+
+    exit_code = 14
