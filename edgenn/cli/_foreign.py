@@ -22,6 +22,7 @@ class ForeignFlags:
     normalize: str | None
     input_order: Literal["rgb", "bgr"] | None
     imgsz: str | None
+    activation: Literal["softmax", "sigmoid", "none"] | None
 
     def wishes(self, conf: float | None = None, iou: float | None = None, name: str = "") -> Wishes:
         """What they say.
@@ -38,11 +39,21 @@ class ForeignFlags:
             conf=conf,
             iou=iou,
             name=name,
+            activation=self.activation,
         )
 
     def given(self) -> bool:
         """Whether the user said anything."""
-        return any((self.layout, self.labels, self.normalize, self.input_order, self.imgsz))
+        return any(
+            (
+                self.layout,
+                self.labels,
+                self.normalize,
+                self.input_order,
+                self.imgsz,
+                self.activation,
+            )
+        )
 
 
 foreign_options = gathered(
@@ -58,6 +69,11 @@ foreign_options = gathered(
         "--input-order", type=click.Choice(["rgb", "bgr"]), help="Foreign files: colour order."
     ),
     click.option("--imgsz", metavar="H,W", help="Foreign files: size where the file is free."),
+    click.option(
+        "--activation",
+        type=click.Choice(["softmax", "sigmoid", "none"]),
+        help="Foreign classifiers: what makes scores of the outputs.",
+    ),
 )
 
 

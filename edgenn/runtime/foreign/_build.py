@@ -94,7 +94,7 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
     reasons.append(f"colour {color}: {'--input-order' if wishes.color else f'usual of {layout}'}")
     placing = _placing(match, inputs.size)
     reasons.append(f"pictures are fitted by {placing.op}: usual of {layout}")
-    thresholds = {"conf": wishes.conf, "iou": wishes.iou}
+    thresholds = {"conf": wishes.conf, "iou": wishes.iou, "activation": wishes.activation}
     params = {**match.params, **{k: v for k, v in thresholds.items() if v is not None}}
     task: Task = "classify" if layout == "classes" else "detect"
     precision = _precision(file)

@@ -68,7 +68,8 @@ def _fit(labels: tuple[str, ...], classes: int) -> tuple[str, ...]:
         return labels
     if len(labels) == classes + 1 and first in ("background", "???", "__background__"):
         return labels[1:]
-    if len(labels) == classes - 1 and first != "background":
+    # ImageNet's and COCO's files that count the background, which lists of names leave out.
+    if len(labels) == classes - 1 and classes in (91, 1001) and first != "background":
         return ("background", *labels)
     if labels == COCO and classes in (90, 91):
         return COCO_90 if classes == 90 else ("background", *COCO_90)

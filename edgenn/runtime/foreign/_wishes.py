@@ -28,6 +28,7 @@ class Wishes:
         conf: Confidence threshold, 0..1.
         iou: Overlap threshold, 0..1.
         name: Of the model; the file's where it is empty.
+        activation: Of classifiers: what makes scores of their outputs.
     """
 
     layout: str = ""
@@ -38,6 +39,7 @@ class Wishes:
     conf: float | None = None
     iou: float | None = None
     name: str = ""
+    activation: Literal["softmax", "sigmoid", "none"] | None = None
 
     def with_labels(self, labels: tuple[str, ...]) -> Wishes:
         """The same with these class names."""
