@@ -25,6 +25,7 @@ import pytest
 import edgenn
 
 HERE = Path(__file__).parent
+QUIET = {"stdout": subprocess.DEVNULL}
 LEFT_OUT = {"compress", "data", "export", "nets", "recipe", "train"}
 SSHD = Path("/usr/sbin/sshd")
 
@@ -171,6 +172,9 @@ def device(name: str, tools, grounds: Path, python: Path, config: Path, key: Pat
         for process in made.processes:
             process.terminate()
             process.wait()
+        # A session that has just ended may still be there.
+        subprocess.run(["pkill", "-KILL", "-u", user], check=False)
+        made.wait(lambda: subprocess.run(["pgrep", "-u", user], check=False, **QUIET).returncode)
         subprocess.run(["userdel", user], check=True, stdout=subprocess.DEVNULL)
 
 

@@ -11,31 +11,8 @@ from typing import Any
 from edgenn.deploy.remote.talk import Line, RefusedError, last_line
 
 _NO_SUCH_COMMAND = 2
-# Runs in the new environment; argument: bundle, engine, precision. Median of one inference.
-_TIME = """
-import statistics, sys, time
-import edgenn
-from edgenn.bundle.store import open_bundle
-from edgenn.runtime.golden import unpack
-path, engine, precision = sys.argv[1:]
-from pathlib import Path
-bundle = open_bundle(Path(path))
-model = edgenn.load(path, engine=engine, precision=precision)
-spec = bundle.manifest.input
-raw = unpack(bundle.read(bundle.manifest.golden.file), bundle.manifest, path)[0].raw
-if spec.kind == "window":
-    tensor = model.preprocess(raw[-spec.length:])[0]
-elif spec.rate:
-    tensor = model.finish_image(raw[0])
-else:
-    tensor = model.preprocess(raw)[0]
-times, end = [], time.perf_counter() + 2
-while len(times) < 5 or (len(times) < 60 and time.perf_counter() < end):
-    start = time.perf_counter()
-    model.infer(tensor)
-    times.append(time.perf_counter() - start)
-print("edgenn-ms", statistics.median(times[2:]) * 1e3)
-"""
+# One thread, as edgenn run; a second tells which file is the fastest.
+_BENCH = ("--threads", "1", "--duration", "1", "--rounds", "1", "--no-profile", "--json", "-")
 
 
 def doctor(line: Line, release: Path) -> str:
@@ -74,18 +51,17 @@ def measure(line: Line, release: Path, variants: Sequence[dict[str, str]]) -> di
         release: The new release.
         variants: ``file``, ``engine`` and ``precision`` of each.
     """
+    answer = line.run([release / "venv/bin/edgenn", "bench", release / "model.edgenn", *_BENCH])
+    report = _json(answer)
+    if not isinstance(report, dict):
+        raise RefusedError(f"the bundle cannot be timed there: {last_line(answer.stderr)}")
+    cases = {case["file"]: case for case in report["cases"]}
     times: dict[str, float] = {}
     for variant in variants:
-        python, model = release / "venv/bin/python", release / "model.edgenn"
-        wanted = (variant["engine"], variant["precision"])
-        answer = line.run([python, "-c", _TIME, model, *wanted])
-        for text in answer.stdout.splitlines():
-            if text.startswith("edgenn-ms "):
-                times[variant["file"]] = float(text.split()[1])
-        if variant["file"] not in times:
-            raise RefusedError(
-                f"{variant['file']} cannot be timed there: {last_line(answer.stderr)}"
-            )
+        case = cases.get(variant["file"], {"error": "it is not in the report"})
+        if case["error"]:
+            raise RefusedError(f"{variant['file']} cannot be timed there: {case['error']}")
+        times[variant["file"]] = float(case["p50_ms"])
     return times
 
 

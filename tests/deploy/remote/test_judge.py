@@ -67,14 +67,19 @@ def test_a_doctor_is_heard_where_there_is_one(line, release, says):
 
 @pytest.mark.parametrize("name", ["tiny-classify", "tiny-sequence"])
 def test_every_kind_of_model_is_timed(line, release, tiny, name):
+    (release / "venv/bin/edgenn").write_text(f'#!/bin/sh\nexec {sys.executable} -m edgenn "$@"\n')
     shutil.copy(tiny / f"{name}.edgenn", release / "model.edgenn")
-    variants = [{"file": "x", "engine": "litert", "precision": "fp32"}]
+    variants = [{"file": "model.fp32.tflite", "engine": "litert", "precision": "fp32"}]
     times = judge.measure(line, release, variants)
-    assert 0 < times["x"] < 100
+    assert list(times) == ["model.fp32.tflite"]
+    assert 0 < times["model.fp32.tflite"] < 100
 
 
-def test_what_cannot_be_timed(line, release, tiny):
-    shutil.copy(tiny / "tiny-classify.edgenn", release / "model.edgenn")
+def test_what_cannot_be_timed(line, release, says):
     variants = [{"file": "x", "engine": "litert", "precision": "fp16"}]
-    with pytest.raises(RefusedError, match=r"x cannot be timed there: .*has no litert fp16"):
+    says(0, json.dumps({"cases": [{"file": "x", "error": "it crashed"}]}))
+    with pytest.raises(RefusedError, match=r"x cannot be timed there: it crashed"):
+        judge.measure(line, release, variants)
+    says(6, err="edgenn: nothing could be run\n")
+    with pytest.raises(RefusedError, match=r"cannot be timed there: edgenn: nothing could be run"):
         judge.measure(line, release, variants)

@@ -49,7 +49,7 @@ def test_a_classifier_asks_for_what_it_does_not_say_and_takes_it(tmp_path):
     with pytest.raises(UsageError, match=r"say how its outputs are to be read: --as classes"):
         describe(path, Wishes())
     labels = ("red", "green", "blue")
-    with pytest.raises(UsageError, match=r"does not say how its pixels are scaled: give --normalize"):
+    with pytest.raises(UsageError, match=r"does not say how its pixels are scaled"):
         describe(path, Wishes(labels=labels))
     said = load_any(path, wishes=Wishes(labels=labels, normalize="0..1")).predict(RED)
     assert said.label == "red"
