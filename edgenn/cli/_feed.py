@@ -150,4 +150,5 @@ source_options = gathered(
         help="Live sources: give up after so many failures in a row.  [never]",
     ),
     click.option("--realtime", is_flag=True, help="Files: at the pace of their times."),
+    title="Source",
 )

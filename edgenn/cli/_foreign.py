@@ -59,21 +59,20 @@ class ForeignFlags:
 foreign_options = gathered(
     ForeignFlags,
     "foreign",
-    click.option("--as", "layout", metavar="LAYOUT", help="Foreign files: layout of the outputs."),
-    click.option("--labels", help="Foreign files: coco, imagenet or a file with a name a line."),
+    click.option("--as", "layout", metavar="LAYOUT", help="Layout of the outputs."),
+    click.option("--labels", help="Class names: coco, imagenet or a file with a name a line."),
     click.option(
         "--normalize",
-        help="Foreign files: imagenet, 0..1, -1..1, 0..255 or mean,mean,mean:std,std,std.",
+        help="How pixels are scaled: imagenet, 0..1, -1..1, 0..255 or mean,mean,mean:std,std,std.",
     ),
-    click.option(
-        "--input-order", type=click.Choice(["rgb", "bgr"]), help="Foreign files: colour order."
-    ),
-    click.option("--imgsz", metavar="H,W", help="Foreign files: size where the file is free."),
+    click.option("--input-order", type=click.Choice(["rgb", "bgr"]), help="Colour order."),
+    click.option("--imgsz", metavar="H,W", help="Size where the file leaves it open."),
     click.option(
         "--activation",
         type=click.Choice(["softmax", "sigmoid", "none"]),
-        help="Foreign classifiers: what makes scores of the outputs.",
+        help="Classifiers: what makes scores of the outputs.",
     ),
+    title="Model files from elsewhere",
 )
 
 

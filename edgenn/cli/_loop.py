@@ -65,4 +65,5 @@ loop_options = gathered(
         metavar="MODEL",
         help="Live: a smaller model with the same labels, where fewer pictures do not help.",
     ),
+    title="How much is looked at",
 )

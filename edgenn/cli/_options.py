@@ -11,15 +11,35 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., None]
+_TITLE = "edgenn_title"
 
 
-def gathered(into: type, name: str, *options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+class Sections(click.Command):
+    """A command whose help has its options under the titles that `gathered` gave them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those without a title first."""
+        rows: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            row = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if row is not None:
+                rows.setdefault(getattr(param, _TITLE, "Options"), []).append(row)
+        for title, shown in rows.items():
+            if shown:
+                with formatter.section(title):
+                    formatter.write_dl(shown)
+
+
+def gathered(
+    into: type, name: str, *options: Callable[[Any], Any], title: str = "Options"
+) -> Callable[[Command], Command]:
     """Add options that reach the command as one value.
 
     Args:
         into: A dataclass with a field per option.
         name: The command's parameter for it.
         options: What ``click.option`` returns, in the order of the help.
+        title: Of their section in the help; see `Sections`.
     """
     fields = [field.name for field in dataclasses.fields(into)]
 
@@ -32,6 +52,8 @@ def gathered(into: type, name: str, *options: Callable[[Any], Any]) -> Callable[
         added: Command = gather
         for option in reversed(options):
             added = option(added)
+            # Click keeps them there until it makes the command.
+            setattr(added.__click_params__[-1], _TITLE, title)  # type: ignore[attr-defined]
         return added
 
     return add

@@ -160,4 +160,5 @@ output_options = gathered(
         metavar="TEXT",
         help="What the page wants to know, also from EDGENN_WEB_TOKEN.  [none on 127.0.0.1]",
     ),
+    title="Outputs",
 )

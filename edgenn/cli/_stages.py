@@ -73,4 +73,5 @@ stage_options = gathered(
         callback=_places,
         help="Who enters and leaves a polygon. May be repeated.",
     ),
+    title="Objects over time",
 )

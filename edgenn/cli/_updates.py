@@ -288,4 +288,5 @@ update_options = gathered(
         "as edgenn/{device}/state.",
     ),
     click.option("--allow-unsigned", is_flag=True, help="Take what the server has, unsigned."),
+    title="Trust and updates",
 )

@@ -14,7 +14,7 @@ from edgenn.cli import _live
 from edgenn.cli._feed import SourceFlags, source_options
 from edgenn.cli._foreign import ForeignFlags, foreign_options
 from edgenn.cli._loop import LoopFlags, loop_options
-from edgenn.cli._options import ProviderFlags, engine_options, provider_options
+from edgenn.cli._options import ProviderFlags, Sections, engine_options, provider_options
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import calm_opencv, hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 DEFAULT_MODEL = "person"
 
 
-@click.command(short_help="Run a model on a camera, video, pictures or sensor file.")
+@click.command(cls=Sections, short_help="Run a model on a camera, video, pictures or sensor file.")
 @click.argument("model", required=False)
 @source_options
 @engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")

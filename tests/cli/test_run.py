@@ -392,3 +392,12 @@ def test_a_web_address_that_is_none(run, squares, clip):
     code, _, err = run(squares, "--source", clip, "--web", "here")
     assert code == 2
     assert "'here' is not [HOST:]PORT" in sentence(err)
+
+
+def test_the_help_has_its_options_in_sections(run):
+    code, text, _ = run("--help")
+    assert code == 0
+    sections = re.findall(r"^(\S.*):$", text, re.M)
+    assert sections[:3] == ["Options", "Source", "Model files from elsewhere"]
+    assert text.index("Source:") < text.index("--camera") < text.index("Outputs:")
+    assert text.index("Outputs:") < text.index("--mqtt URL") < text.index("Trust and updates:")
