@@ -66,7 +66,8 @@ def command(
     _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
     with contextlib.ExitStack() as stack:
         feed = stack.enter_context(where.open(loaded))
-        opened = outputs.open(loaded, model or DEFAULT_MODEL, feed, stack)
+        events = over_time.event_labels(loaded)
+        opened = outputs.open(loaded, model or DEFAULT_MODEL, feed, stack, events)
         follows = bool(loaded.manifest.temporal or over_time.params)
         opened += _on_the_terminal(follows, alone=not opened, mixed=outputs.out == "-")
         notifier = systemd.Notifier()
