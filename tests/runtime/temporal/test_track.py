@@ -13,6 +13,7 @@ from edgenn.runtime.temporal import lines, track, zones
 from edgenn.types import Classification, Detections, Frame
 
 LABELS = ("person", "car")
+ARRAYS = ("boxes", "scores", "class_ids")
 IMAGE = np.zeros((200, 400, 3), np.uint8)
 
 
@@ -186,6 +187,43 @@ def test_a_zone_tells_who_enters_and_how_long_he_stays():
     follow([track.build({"min_hits": 1}, LABELS), stage], [10.0], lambda t: boxes((200, 100)))
     assert [e.label for e in stage.reset()] == ["mat:leave"]
     assert stage.reset() == ()
+
+
+@pytest.mark.parametrize(
+    ("stage", "labels"),
+    [
+        (
+            lines.build({"lines": {"door": [200, 0, 200, 200]}, "classes": ["car"]}, LABELS),
+            "door:out",
+        ),
+        (
+            zones.build({"zones": {"mat": [160, 0, 240, 0, 240, 200]}, "classes": ["car"]}, LABELS),
+            "mat:enter",
+        ),
+    ],
+)
+def test_other_labels_do_not_count(stage, labels):
+    """A person and a car go the same way, one below the other."""
+
+    def at(t):
+        person, car = boxes((60 + 80 * t, 40)), boxes((60 + 80 * t, 120), class_id=1)
+        both = (np.concatenate([getattr(person, n), getattr(car, n)]) for n in ARRAYS)
+        return Detections(*both, LABELS)
+
+    shown, events = follow([track.build({}, LABELS), stage], np.arange(0, 3, 0.1), at)
+    number = ids(shown[-1])[shown[-1].class_ids.tolist().index(1)]
+    assert {(e.label, e.track) for e in events if not e.label.endswith("leave")} == {
+        (labels, number)
+    }
+
+
+def test_a_model_that_gives_some_labels_alone_counts_these():
+    def at(t):
+        return boxes((60 + 80 * t, 120), class_id=1)
+
+    stage = lines.build({"lines": {"door": [200, 0, 200, 200]}}, LABELS)
+    _, events = follow([track.build({}, LABELS), stage], np.arange(0, 3, 0.1), at)
+    assert [(e.label, e.count) for e in events] == [("door:out", 1)]
 
 
 @pytest.mark.parametrize("kind", [track, lines, zones])
