@@ -67,6 +67,19 @@ def test_sure_key_points_are_dots_and_others_are_not_there():
     assert (np.abs(changed - (80, 60)) <= 4).all()
 
 
+@pytest.mark.parametrize(("count", "a", "b"), [(17, 5, 7), (17, 11, 12), (21, 0, 5), (21, 5, 9)])
+def test_the_points_of_a_body_and_of_a_hand_are_joined(count, a, b):
+    def middle(count, score):
+        points = np.zeros((1, count, 3), np.float32)
+        points[0, a], points[0, b] = (40, 60, 0.9), (100, 90, score)
+        box = replace(one([2, 30, 158, 118]), keypoints=points)
+        return draw(np.zeros((120, 160, 3), np.uint8), box)[73:78, 70].max()
+
+    assert middle(count, 0.9) > 150
+    assert middle(count, 0.1) == 0  # no line to a point that is not there
+    assert middle(22, 0.9) == 0  # who knows what belongs together
+
+
 def test_the_number_of_a_track_is_in_its_label():
     def drawn(number):
         tracks = Tracks(np.array([number]), np.zeros(1, np.float32), np.zeros((1, 2), np.float32))
