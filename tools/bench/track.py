@@ -1,9 +1,11 @@
 """The tracker beside ByteTrack of Roboflow's `trackers`, on the same degraded detections.
 
     python -m venv PEER && PEER/bin/pip install -r tools/bench/track_requirements.txt
-    python tools/bench/track.py street.avi yolox_nano.onnx --peer PEER/bin/python
+    python tools/bench/track.py --peer PEER/bin/python
+    python tools/bench/track.py --peer PEER/bin/python street.avi yolox_nano.onnx
 
-There is no ground truth: the reference is what a detector finds in every frame and in tiles of
+The first takes made-up scenes, whose truth is exact: `track_scene.py`. The second takes a film
+without labels: the reference is what a detector finds in every frame and in tiles of
 it, linked offline by mutual best overlap of neighbouring frames. Gaps are joined where both ends,
 carried on, meet. Both trackers then get these boxes with some dropped, weakened, jittered and false
 ones added. Both leave out boxes of tracks that are not confirmed.
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from track_scene import behind, scene
 
 from edgenn.ops.assign import assign
 from edgenn.ops.boxes import iou, nms
@@ -176,17 +179,24 @@ def score(truth: np.ndarray, found: np.ndarray, frames: int) -> tuple[float, flo
 def main() -> None:
     """Print a line per tracker and seed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("video")
-    parser.add_argument("teacher")
+    parser.add_argument("video", nargs="?")
+    parser.add_argument("teacher", nargs="?")
     parser.add_argument("--peer", required=True)
-    parser.add_argument("--frames", type=int, default=795)
+    parser.add_argument("--frames", type=int, default=400)
+    parser.add_argument("--fps", type=float, default=10.0, help="of made-up scenes")
     parser.add_argument("--seeds", type=int, nargs="+", default=range(10, 16))
     args = parser.parse_args()
-    truth, fps = reference(args.video, args.teacher, args.frames)
-    print(f"{args.frames} frames, {len(truth)} boxes, {len(set(truth[:, 1]))} objects")
+    fps = args.fps
+    if args.video:
+        truth, fps = reference(args.video, args.teacher, args.frames)
+        print(f"{args.frames} frames, {len(truth)} boxes, {len(set(truth[:, 1]))} objects")
     means: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
     for seed in args.seeds:
-        rows = degraded(truth, seed)
+        if args.video:
+            rows = degraded(truth, seed)
+        else:
+            truth = scene(seed, args.frames, fps)
+            rows = behind(degraded(truth, seed), truth, seed)
         with tempfile.TemporaryDirectory() as folder:
             given, made = Path(folder) / "given.npy", Path(folder) / "made.npy"
             np.save(given, rows)
