@@ -4,9 +4,8 @@ Boxes with a high score are matched with the tracks first, those with a low one 
 tracks that are left: what is half hidden scores low but is no news (Zhang et al. 2022,
 https://arxiv.org/abs/2110.06864). Unlike there a low one also confirms a new track; else an object
 whose score flickers would be counted late. Between frames a Kalman filter with constant velocity
-carries each box on (SORT, Bewley et al. 2016). It reckons in seconds: only its velocity is
-disturbed, by white noise (Bar-Shalom et al. 2001, 6.2), so that it expects the same at any frame
-rate, and frames may be dropped.
+carries each box on (SORT, Bewley et al. 2016); of what is unseen the size stays as it was. It
+reckons in seconds, so that frames may be dropped.
 
 The decoder drops all below its ``conf`` before this stage sees it: for the second matching run
 the model with a ``conf`` as low as ``low`` (``edgenn run --conf 0.1 --track``).
@@ -31,8 +30,7 @@ from edgenn.runtime.temporal._shared import parse
 from edgenn.types import Detections, Event, Floats, Frame, Prediction, Tracks, Window
 
 Doubles = NDArray[np.float64]
-# ByteTrack's noise, as part of the box's height: of a measured position, and of the velocity, which
-# it changes by 1 / 160 of a height in each frame of 30 a second.
+# ByteTrack's noise is per frame of 30 a second, as part of the box's height.
 _RATE = 30.0
 _POSITION, _VELOCITY = 1 / 20, _RATE / 160
 
@@ -123,12 +121,12 @@ class Track(Stage):
         self._mean = self._mean + passed * speed
         self._mean[:, 2:] = self._mean[:, 2:].clip(min=1.0)
         pp, pv, vv = self._cov.T
-        noise = (self._mean[:, 3] * _VELOCITY) ** 2 * _RATE
+        scale = (self._mean[:, 3] ** 2) * passed * _RATE
         self._cov = np.stack(
             [
-                pp + 2 * passed * pv + passed**2 * vv + noise * passed**3 / 3,
-                pv + passed * vv + noise * passed**2 / 2,
-                vv + noise * passed,
+                pp + 2 * passed * pv + passed**2 * vv + scale * _POSITION**2,
+                pv + passed * vv,
+                vv + scale * _VELOCITY**2,
             ],
             axis=1,
         )
