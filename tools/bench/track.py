@@ -111,7 +111,7 @@ def _joined(chains: list[dict[int, np.ndarray]]) -> list[dict[int, np.ndarray]]:
                     back = float(iou(_carried(late, end)[None], early[end][None])[0, 0])
                     fits.append((min(there, back), a, b))
         best, a, b = max(fits, default=(0.0, 0, 0))
-        if best <= 0.3:
+        if best <= 0.1:
             return sorted(kept, key=min)
         kept[a] |= kept[b]
         del kept[b]
