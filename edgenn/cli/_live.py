@@ -49,14 +49,16 @@ class Lines(Sink):
 
 
 class Events(Sink):
-    """Prints each event of a sensor stream when it is given out."""
+    """Prints each event when it is given out, with who it was and how many, where there is that."""
 
     label = "terminal"
 
     def write(self, result: Result) -> None:
         """Print a line per event."""
         for event in result.events:
-            span = f"from {event.start:.2f} s"
+            more = f"  #{event.track}" if event.track else ""
+            more += "" if event.count is None else f"  count {event.count}"
+            span = f"from {event.start:.2f} s{more}"
             if sys.stderr.isatty():
                 click.echo(_WIPE, err=True, nl=False)  # the status is on this line
             try:

@@ -53,7 +53,12 @@ class OutputFlags:
         _belongs("--mqtt-ha-prefix", self.mqtt_ha_prefix, "--mqtt-ha", self.mqtt_ha or None)
 
     def open(
-        self, model: Model, path: str, feed: Source, stack: contextlib.ExitStack
+        self,
+        model: Model,
+        path: str,
+        feed: Source,
+        stack: contextlib.ExitStack,
+        events: tuple[str, ...] = (),
     ) -> list[Sink]:
         """Open the sinks; ``stack`` closes them, also when a later one cannot be opened.
 
@@ -62,6 +67,7 @@ class OutputFlags:
             path: What it was loaded from.
             feed: What it looks at.
             stack: Owns the sinks.
+            events: Labels of events, where the model is a detector.
 
         Raises:
             SinkError: One cannot be opened.
@@ -70,8 +76,8 @@ class OutputFlags:
         opened: list[Sink] = []
         options: dict[str, dict[str, Any]] = {
             "jsonl": {"max_mb": self.out_max_mb},
-            "mqtt": self._mqtt(model),
-            "gpio": {"labels": model.labels},
+            "mqtt": self._mqtt(model, events),
+            "gpio": {"labels": (*model.labels, *events)},
         }
         for name, target in self._wanted(model, feed):
             sink = plugins.load(sinks, name).open_sink(target, feed.fps, **options.get(name, {}))
@@ -85,7 +91,7 @@ class OutputFlags:
             opened.append(page)
         return opened
 
-    def _mqtt(self, model: Model) -> dict[str, Any]:
+    def _mqtt(self, model: Model, events: tuple[str, ...]) -> dict[str, Any]:
         options: dict[str, Any] = {"buffer": self.mqtt_buffer}
         options |= {"ca": self.mqtt_ca, "cert": self.mqtt_cert, "key": self.mqtt_key}
         if self.mqtt_ha:
@@ -93,6 +99,7 @@ class OutputFlags:
                 model.manifest.name,
                 model.labels,
                 detects=model.manifest.task == "detect",
+                events=events,
                 prefix=self.mqtt_ha_prefix or "homeassistant",
             )
         return options

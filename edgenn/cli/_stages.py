@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from edgenn.cli._options import gathered
+from edgenn.runtime._parts import build_stages
+from edgenn.runtime.model import Model
 
 Numbers = tuple[float, ...]
 
@@ -31,6 +33,16 @@ class StageFlags:
         if self.zone:
             stages["zones"] = {"zones": self.zone}
         return stages
+
+    def event_labels(self, model: Model) -> tuple[str, ...]:
+        """What the events of a detector will be called; none for other models.
+
+        Raises:
+            ModelError: A stage cannot be made so.
+        """
+        stages = build_stages(model, self.params)
+        labels = [label for stage in stages for label in stage.event_labels]
+        return tuple(dict.fromkeys(labels))
 
 
 def _places(

@@ -81,7 +81,8 @@ def command(
         variant = loaded.variant
         _log.info("%s: %s %s", loaded.manifest.name, variant.engine, variant.precision)
         feed = stack.enter_context(where.open(loaded))
-        opened = outputs.open(loaded, origin.path, feed, stack)
+        events = over_time.event_labels(loaded)
+        opened = outputs.open(loaded, origin.path, feed, stack, events)
         follows = bool(loaded.manifest.temporal or over_time.params)
         opened += _on_the_terminal(follows, alone=not opened, mixed=outputs.out == "-")
         opened += updates.report(outputs, origin, stack)

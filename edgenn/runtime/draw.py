@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -12,6 +13,15 @@ from edgenn.types import Detections, Floats, Image, Prediction
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 Color = tuple[int, int, int]
 _SURE = 0.3  # score of a key point that is drawn
+# Which key points a line joins, by how many there are: a body's as COCO counts them (Lin et al.
+# 2014), a hand's as MediaPipe does (Zhang et al. 2020).
+_LIMBS = {
+    17: ((3, 1, 0, 2, 4), (9, 7, 5, 6, 8, 10), (5, 11, 13, 15), (6, 12, 14, 16), (11, 12)),
+    21: (
+        *((0, 1, 2, 3, 4), (0, 5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16)),
+        *((0, 17, 18, 19, 20), (5, 9, 13, 17)),
+    ),
+}
 
 
 def draw(image: Image, prediction: Prediction) -> Image:
@@ -20,7 +30,8 @@ def draw(image: Image, prediction: Prediction) -> Image:
     Args:
         image: (H, W, 3) uint8 BGR; not changed.
         prediction: Boxes with label and score, with key points and numbers of tracks where
-            there are any, or the best label in a corner.
+            there are any, or the best label in a corner. The 17 key points of a body and the
+            21 of a hand are joined.
 
     Returns:
         (H, W, 3) uint8 BGR.
@@ -52,10 +63,14 @@ def color_of(class_id: int) -> Color:
 
 
 def _points(canvas: Image, points: Floats, color: Color) -> None:
-    radius = max(1, round(_scale(canvas) * 2))
-    for x, y, score in points.tolist():
-        if score >= _SURE:
-            cv2.circle(canvas, (round(x), round(y)), radius, color, cv2.FILLED, cv2.LINE_AA)
+    scale = _scale(canvas)
+    spots = [(round(x), round(y)) if score >= _SURE else None for x, y, score in points.tolist()]
+    for limb in _LIMBS.get(len(spots), ()):
+        for a, b in pairwise(spots[i] for i in limb):
+            if a is not None and b is not None:
+                cv2.line(canvas, a, b, color, max(1, round(scale)), cv2.LINE_AA)
+    for spot in filter(None, spots):
+        cv2.circle(canvas, spot, max(1, round(scale * 2)), color, cv2.FILLED, cv2.LINE_AA)
 
 
 def _scale(image: Image) -> float:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import colorsys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgenn.runtime.draw import color_of, draw
-from edgenn.types import Classification, Detections
+from edgenn.types import Classification, Detections, Tracks
 
 SIZES = [(1080, 1920), (480, 640), (120, 160), (8, 8)]
 
@@ -53,6 +54,42 @@ def test_the_best_label_of_a_classifier_in_the_corner():
     drawn = draw(image, Classification(np.array([0.1, 0.9], np.float32), ("a", "b")))
     assert drawn[1, 1].tolist() == list(color_of(1))
     assert not drawn[60:].any()
+
+
+def test_sure_key_points_are_dots_and_others_are_not_there():
+    image = np.zeros((120, 160, 3), np.uint8)
+    plain = one([20, 40, 140, 110])
+    points = np.array([[[60, 80, 0.9], [100, 80, 0.1], [500, -40, 0.9]]], np.float32)
+    bare, drawn = draw(image, plain), draw(image, replace(plain, keypoints=points))
+    assert np.abs(drawn[80, 60].astype(int) - color_of(0)).max() < 30
+    changed = np.argwhere((drawn != bare).any(axis=2))
+    assert len(changed)
+    assert (np.abs(changed - (80, 60)) <= 4).all()
+
+
+@pytest.mark.parametrize(("count", "a", "b"), [(17, 5, 7), (17, 11, 12), (21, 0, 5), (21, 5, 9)])
+def test_the_points_of_a_body_and_of_a_hand_are_joined(count, a, b):
+    def middle(count, score):
+        points = np.zeros((1, count, 3), np.float32)
+        points[0, a], points[0, b] = (40, 60, 0.9), (100, 90, score)
+        box = replace(one([2, 30, 158, 118]), keypoints=points)
+        return draw(np.zeros((120, 160, 3), np.uint8), box)[73:78, 70].max()
+
+    assert middle(count, 0.9) > 150
+    assert middle(count, 0.1) == 0  # no line to a point that is not there
+    assert middle(22, 0.9) == 0  # who knows what belongs together
+
+
+def test_the_number_of_a_track_is_in_its_label():
+    def drawn(number):
+        tracks = Tracks(np.array([number]), np.zeros(1, np.float32), np.zeros((1, 2), np.float32))
+        image = np.zeros((120, 160, 3), np.uint8)
+        return draw(image, replace(one([20, 40, 140, 110]), tracks=tracks))
+
+    assert (drawn(1) == drawn(1)).all()
+    rows = np.argwhere((drawn(1) != drawn(7)).any(axis=2))[:, 0]
+    assert len(rows)
+    assert rows.max() < 44  # nothing else than the text above the box
 
 
 def test_colours_of_neighbouring_classes_are_far_apart():

@@ -2,8 +2,9 @@
 
 Retained messages under ``homeassistant/COMPONENT/NODE/OBJECT/config``, as "MQTT Discovery"
 of its documentation has it. Of a detector each label is a binary sensor, whether it is seen,
-and a sensor, how many; of other models there is one event entity for all labels. All of
-them read the messages that are sent anyway, and the status topic says who is there.
+and a sensor, how many; of other models, and of lines and zones, there is one event entity for
+all labels, which gets the last event of a message. All of them read the messages that are sent
+anyway, and the status topic says who is there.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ class Home:
         labels: Of the model.
         detects: Whether it finds objects, rather than events.
         prefix: First part of the topics, as Home Assistant is set up.
+        events: What happens to the objects of a detector, such as "door:in".
     """
 
     name: str
     labels: tuple[str, ...]
     detects: bool
     prefix: str = "homeassistant"
+    events: tuple[str, ...] = ()
 
     def messages(self, topic: str) -> list[tuple[str, str]]:
         """Topics and texts of what is to be retained.
@@ -50,8 +53,9 @@ class Home:
             "state_topic": topic,
         }
         if not self.detects:
-            return [self._events(node, shared)]
-        return [message for label in self.labels for message in self._label(node, label, shared)]
+            return [self._events(node, shared, self.labels)]
+        found = [message for label in self.labels for message in self._label(node, label, shared)]
+        return found + ([self._events(node, shared, self.events)] if self.events else [])
 
     def _label(self, node: str, label: str, shared: dict[str, Any]) -> list[tuple[str, str]]:
         # In Jinja a JSON string is a string, too.
@@ -72,13 +76,15 @@ class Home:
             self._message("sensor", node, f"{_safe(label)}_count", {**shared, **number}),
         ]
 
-    def _events(self, node: str, shared: dict[str, Any]) -> tuple[str, str]:
+    def _events(
+        self, node: str, shared: dict[str, Any], labels: tuple[str, ...]
+    ) -> tuple[str, str]:
         # Without an event an empty text, which Home Assistant passes over.
         last = "{% set e = (value_json.events | default([]) | last) %}"
         text = "{{ {'event_type': e.label, 'score': e.score} | tojson if e else '' }}"
         events = {
             "name": "event",
-            "event_types": list(self.labels),
+            "event_types": list(labels),
             "value_template": last + text,
         }
         return self._message("event", node, "event", {**shared, **events})

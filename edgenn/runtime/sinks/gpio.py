@@ -5,11 +5,12 @@ The target says which pin means which label, in Broadcom's numbers::
     17                      high while anything is detected, a pulse at any event
     17=person               of this label alone
     17=person,27=wave       several pins
+    22=door:in              of a line or zone, as --line and --zone name them
     27=wave?hold=2          stay high so many seconds longer (0.5)
     22=stop?active_low      low instead of high, for relays that switch so
 
-Detectors drive a pin by what they see in the newest frame, classifiers and sequence
-models by their events. The hold keeps a flicker of the detector from the pin, and is the
+Detectors drive a pin by what they see in the newest frame, classifiers, sequence models,
+lines and zones by their events. The hold keeps a flicker of the detector from the pin, and is the
 length of a pulse. It counts from when the result came, on the monotonic clock, so that a
 pin falls also when nothing more comes. At the end all pins are let go.
 """
@@ -137,10 +138,10 @@ def open_sink(target: str, fps: float = 0.0, *, labels: Sequence[str] = ()) -> G
     Args:
         target: Pins and labels, as on top of this file.
         fps: Not used.
-        labels: Those of the model, so that a misspelt one is told; empty allows any.
+        labels: Those of the model and of events, so that a misspelt one is told; empty allows any.
 
     Raises:
-        UsageError: The target is none, or names a label that the model does not have.
+        UsageError: The target is none, or names a label that there is not.
         SinkError: This machine has no such pin, or lets this user have none.
     """
     del fps
@@ -148,7 +149,7 @@ def open_sink(target: str, fps: float = 0.0, *, labels: Sequence[str] = ()) -> G
     for pin in pins:
         if labels and pin.label is not None and pin.label not in labels:
             hint = plugins.suggestion(pin.label, list(labels))
-            raise UsageError(f"--gpio: the model has no label {pin.label!r}{hint}")
+            raise UsageError(f"--gpio: there is no label or event {pin.label!r}{hint}")
     return GpioSink(pins)
 
 

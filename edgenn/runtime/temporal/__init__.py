@@ -18,7 +18,13 @@ from edgenn.types import Event, Frame, Prediction, Window
 
 
 class Stage(Protocol):
-    """Follows one stream."""
+    """Follows one stream.
+
+    Attributes:
+        event_labels: What a stage after a detector calls its events, as far as it is known.
+    """
+
+    event_labels: tuple[str, ...] = ()
 
     def update(
         self, item: Frame | Window, prediction: Prediction

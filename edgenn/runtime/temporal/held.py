@@ -58,6 +58,7 @@ class Held(Stage):
         if unknown:
             raise ModelError(f"temporal.held.background: the model has no label {unknown[0]!r}")
         self._params = params
+        self.event_labels = tuple(name for name in labels if name not in params.background)
         self._objects: dict[int, _Holding] = {}
 
     def update(

@@ -45,6 +45,7 @@ class Lines(Stage):
 
     def __init__(self, params: Params) -> None:
         self._params = params
+        self.event_labels = tuple(f"{name}:{way}" for name in params.lines for way in ("in", "out"))
         self._counts: Counter[str] = Counter()
         # Line and track to where it last stood clear of the line, and when it was last seen.
         self._stood: dict[tuple[str, int], tuple[Doubles, float]] = {}

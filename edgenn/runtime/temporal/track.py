@@ -2,8 +2,12 @@
 
 Boxes with a high score are matched with the tracks first, those with a low one then with the
 tracks that are left: what is half hidden scores low but is no news (Zhang et al. 2022,
-https://arxiv.org/abs/2110.06864). Between frames a Kalman filter with constant velocity carries
-each box on (SORT, Bewley et al. 2016). It reckons in seconds, so that frames may be dropped.
+https://arxiv.org/abs/2110.06864). Unlike there a low one also confirms a new track; else an object
+whose score flickers would be counted late. Between frames a Kalman filter with constant velocity
+carries each box on (SORT, Bewley et al. 2016); of what is unseen the size stays as it was. It
+reckons in seconds, so that frames may be dropped: only the velocity is disturbed, by white noise
+(Bar-Shalom et al. 2001, 6.2). ByteTrack's noise of the position, per frame, hides the velocity
+where frames are few.
 
 The decoder drops all below its ``conf`` before this stage sees it: for the second matching run
 the model with a ``conf`` as low as ``low`` (``edgenn run --conf 0.1 --track``).
@@ -28,9 +32,10 @@ from edgenn.runtime.temporal._shared import parse
 from edgenn.types import Detections, Event, Floats, Frame, Prediction, Tracks, Window
 
 Doubles = NDArray[np.float64]
-# ByteTrack's noise is per frame of 30 a second, as part of the box's height.
-_RATE = 30.0
-_POSITION, _VELOCITY = 1 / 20, _RATE / 160
+# Standard deviations, as parts of the box's height. ByteTrack's are those of a measured position
+# and of a new object's velocity, which it gives per frame of 30 a second. The velocity of one who
+# walks strays by a third of his height a second in each second.
+_POSITION, _START, _STRAY = 1 / 20, 10 * 30 / 160, 1 / 3
 
 
 class Params(Strict):
@@ -84,8 +89,9 @@ class Track(Stage):
         track_of = np.full(len(scores), -1, np.int64)
         sure = np.flatnonzero(self._ids > 0)
         sure, high = self._match(sure, high, prediction, track_of)
-        self._match(sure, low, prediction, track_of)
-        _, high = self._match(np.flatnonzero(self._ids == 0), high, prediction, track_of)
+        _, low = self._match(sure, low, prediction, track_of)
+        new, high = self._match(np.flatnonzero(self._ids == 0), high, prediction, track_of)
+        self._match(new, low, prediction, track_of)
         seen = np.flatnonzero(track_of >= 0)
         self._correct(track_of[seen], measured[seen], now)
         self._forget(now, track_of)
@@ -112,15 +118,18 @@ class Track(Stage):
     def _predict(self, now: float) -> None:
         passed = 0.0 if self._last is None else now - self._last
         self._last = now
-        self._mean = self._mean + passed * self._speed
+        speed = self._speed.copy()
+        # Something that goes behind another seems to shrink, and would be nothing when it is back.
+        speed[self._missed > 0, 2:] = 0
+        self._mean = self._mean + passed * speed
         self._mean[:, 2:] = self._mean[:, 2:].clip(min=1.0)
         pp, pv, vv = self._cov.T
-        scale = (self._mean[:, 3] ** 2) * passed * _RATE
+        noise = (self._mean[:, 3] * _STRAY) ** 2
         self._cov = np.stack(
             [
-                pp + 2 * passed * pv + passed**2 * vv + scale * _POSITION**2,
-                pv + passed * vv,
-                vv + scale * _VELOCITY**2,
+                pp + 2 * passed * pv + passed**2 * vv + noise * passed**3 / 3,
+                pv + passed * vv + noise * passed**2 / 2,
+                vv + noise * passed,
             ],
             axis=1,
         )
@@ -177,7 +186,7 @@ class Track(Stage):
         found = found[: max(0, self._params.max_tracks - len(self._ids))]
         count, height = len(found), measured[found, 3]
         zeros = np.zeros(count, np.int64)
-        cov = [(2 * _POSITION * height) ** 2, np.zeros(count), (10 * _VELOCITY * height) ** 2]
+        cov = [(2 * _POSITION * height) ** 2, np.zeros(count), (_START * height) ** 2]
         track_of[found] = len(self._ids) + np.arange(count)
         news = (
             *(measured[found], np.zeros((count, 4)), np.stack(cov, axis=1), zeros, zeros + 1),

@@ -54,6 +54,8 @@ class Zones(Stage):
 
     def __init__(self, params: Params) -> None:
         self._params = params
+        ways = ("enter", "leave")
+        self.event_labels = tuple(f"{name}:{way}" for name in params.zones for way in ways)
         self._inside: dict[str, dict[int, _Stay]] = {name: {} for name in params.zones}
 
     def update(

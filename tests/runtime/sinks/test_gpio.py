@@ -119,7 +119,7 @@ def test_other_texts_are_refused(text, message):
 
 
 def test_a_misspelt_label_is_told():
-    with pytest.raises(UsageError, match="no label 'persn'; did you mean 'person'"):
+    with pytest.raises(UsageError, match="no label or event 'persn'; did you mean 'person'"):
         open_sink("17=persn", labels=("person", "cat"))
 
 

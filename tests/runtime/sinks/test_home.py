@@ -54,6 +54,19 @@ def test_each_label_is_seen_and_counted(i, label):
         assert rendered(by_name[f"{label} count"], seen(*ids)) == count
 
 
+def test_crossings_of_a_detector_are_events():
+    crossings = ("door:in", "door:out")
+    found = configs(Home("street", NAMES, detects=True, events=crossings))
+    assert len(found) == 7
+    ((path, config),) = ((p, c) for p, c in found.items() if c["name"] == "event")
+    assert re.fullmatch(r"homeassistant/event/[\w-]+/event/config", path)
+    assert config["event_types"] == list(crossings)
+    crossed = Event("door:in", 0.0, 0.0, 0.9, 4, 2)
+    made = rendered(config, Result(seen(0).item, seen(0).prediction, (crossed,)))
+    assert json.loads(made) == {"event_type": "door:in", "score": 0.9}
+    assert rendered(config, seen(0)) == ""
+
+
 def test_a_gesture_is_an_event():
     home = Home("watch", ("wave", "stop"), detects=False, prefix="ha")
     ((path, config),) = configs(home).items()

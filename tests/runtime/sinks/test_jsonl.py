@@ -12,7 +12,7 @@ import pytest
 from edgenn.errors import SinkError, UsageError
 from edgenn.runtime.sinks import Finished
 from edgenn.runtime.sinks.jsonl import JsonlSink, json_schema, open_sink, to_dict
-from edgenn.types import Classification, Detections, Event, Frame, Result, Window
+from edgenn.types import Classification, Detections, Event, Frame, Result, Tracks, Window
 
 LATENCY = {"capture": 1, "preprocess": 2, "inference": 3.00049, "decode": 4, "total": 10}
 IMAGE = np.zeros((4, 4, 3), np.uint8)
@@ -27,6 +27,21 @@ HEARD = Result(
     Window(np.zeros((2, 1), np.float32), 1.0, 2.25, 3, "wrist.csv"),
     Classification(np.array([0.1, 0.6, 0.05, 0.05, 0.1, 0.1], np.float32), tuple("abcdef")),
     (Event("a", 0.25, 2.25, 0.87654),),
+    LATENCY,
+)
+FOLLOWED = Result(
+    FOUND.item,
+    Detections(
+        BOXES.boxes[:1],
+        BOXES.scores[:1],
+        BOXES.class_ids[:1],
+        BOXES.labels,
+        np.array([[[1.006, -0.0, 0.98765], [3, 4, 0.5]]], np.float32),
+        Tracks(
+            np.array([7]), np.array([1.25049], np.float32), np.array([[12.54, -0.01]], np.float32)
+        ),
+    ),
+    (Event("door:in", 1.5, 1.5, 0.91239, 7, 3), Event("mat:leave", 0.5, 1.5, 0.9, 7, 0)),
     LATENCY,
 )
 
@@ -86,6 +101,27 @@ def test_a_sequence_model_gives_exactly_this():
     }
 
 
+def test_key_points_tracks_and_crossings_are_told():
+    line = to_dict(FOLLOWED)
+    assert line["detections"] == [
+        {
+            "label": "person",
+            "class_id": 1,
+            "score": 0.9124,
+            "box": [1.0, 2.0, 30.12, 40.0],
+            "keypoints": [[1.01, 0.0, 0.9876], [3.0, 4.0, 0.5]],
+            "track": 7,
+            "age": 1.25,
+            "speed": [12.5, 0.0],
+        }
+    ]
+    assert line["events"] == [
+        {"label": "door:in", "start": 1.5, "end": 1.5, "score": 0.9124, "track": 7, "count": 3},
+        {"label": "mat:leave", "start": 0.5, "end": 1.5, "score": 0.9, "track": 7, "count": 0},
+    ]
+    assert "-0.0" not in json.dumps(line)
+
+
 def test_nothing_found_is_an_empty_list_and_a_picture_has_its_path():
     result = Result(Frame(IMAGE, 0, 0, "shots", "shots/a.jpg"), Detections.empty(), (), LATENCY)
     line = to_dict(result)
@@ -93,7 +129,7 @@ def test_nothing_found_is_an_empty_list_and_a_picture_has_its_path():
     assert line["path"] == "shots/a.jpg"
 
 
-@pytest.mark.parametrize("result", [FOUND, HEARD])
+@pytest.mark.parametrize("result", [FOUND, HEARD, FOLLOWED])
 def test_the_schema_describes_the_lines(result):
     line = json.loads(json.dumps(to_dict(result)))
     schema = json_schema()
@@ -101,6 +137,15 @@ def test_the_schema_describes_the_lines(result):
     assert not conforms({**line, "frame": -1}, schema)
     assert not conforms({k: v for k, v in line.items() if k != "time"}, schema)
     assert not conforms({**line, "other": 1}, schema)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("track", 1.5), ("age", "1"), ("speed", [1.0]), ("keypoints", [[1, 2]])]
+)
+def test_the_schema_refuses_what_no_tracker_gives(key, value):
+    line = to_dict(FOLLOWED)
+    line["detections"][0][key] = value
+    assert not conforms(line, json_schema())
 
 
 def test_every_line_is_there_at_once(tmp_path):

@@ -62,3 +62,7 @@ def test_unknown_labels_and_untracked_objects_are_refused():
     stage = build({}, LABELS)
     with pytest.raises(ModelError, match="add the stage track"):
         stage.update(Frame(np.zeros((1, 1, 3), np.uint8), 0.0, 0), Detections.empty(LABELS))
+
+
+def test_its_events_are_called_as_the_labels_that_are_no_background():
+    assert build({"background": ["hand"]}, LABELS).event_labels == ("stop", "wave")

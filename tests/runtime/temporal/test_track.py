@@ -13,6 +13,7 @@ from edgenn.runtime.temporal import lines, track, zones
 from edgenn.types import Classification, Detections, Frame
 
 LABELS = ("person", "car")
+ARRAYS = ("boxes", "scores", "class_ids")
 IMAGE = np.zeros((200, 400, 3), np.uint8)
 
 
@@ -78,6 +79,59 @@ def test_weak_boxes_carry_a_track_on_but_begin_none():
     assert ids(shown[-1]) == [1]
 
 
+def test_a_weak_box_confirms_what_a_strong_one_began():
+    shown, _ = follow(
+        [track.build({}, LABELS)], [0.0, 0.1], lambda t: boxes((50, 50), score=0.9 - 7 * t)
+    )
+    assert [ids(found) for found in shown] == [[], [1]]
+
+
+def test_what_shrinks_behind_another_is_the_same_one_when_it_is_back():
+    def at(t):
+        if 1.3 < t < 2:
+            return boxes()
+        found = boxes((100, 80))
+        found.boxes[0, [0, 2]] = (
+            100 - (width := 10 - 20 * max(0, t - 1) if t < 2 else 10),
+            100 + width,
+        )
+        return found
+
+    shown, _ = follow([track.build({}, LABELS)], np.arange(0, 2.5, 0.1), at)
+    assert ids(shown[-1]) == [1]
+
+
+def test_a_crowd_is_followed_alike_each_time():
+    people = np.stack([np.arange(8) * 45 + 30, np.tile([50, 120], 4)], axis=1)
+    speeds = np.random.default_rng(1).normal(0, 12, (8, 2))
+
+    def crowd():
+        """Who is where, with boxes that jitter, are missing or score low."""
+        rng = np.random.default_rng(2)
+        for t in np.arange(0, 5, 0.1):
+            seen = np.flatnonzero(rng.random(8) > 0.15)
+            middles = (people + speeds * t)[seen] + rng.normal(0, 1, (len(seen), 2))
+            found = boxes(*middles)
+            found.scores[:] = rng.choice([0.2, 0.9], len(seen), p=[0.2, 0.8])
+            yield t, seen, found
+
+    runs = []
+    for _ in range(2):
+        stage, given = track.build({}, LABELS), []
+        for n, (t, seen, found) in enumerate(crowd()):
+            shown, _ = stage.update(Frame(IMAGE, float(t), n), found)
+            who = {
+                box.tobytes(): int(person) for box, person in zip(found.boxes, seen, strict=True)
+            }
+            given += [(who[b.tobytes()], i) for b, i in zip(shown.boxes, ids(shown), strict=True)]
+        runs.append(given)
+    assert runs[0] == runs[1]
+    assert len(runs[0]) > 300
+    pairs = set(runs[0])
+    assert len(pairs) == 8  # each has one number of his own
+    assert len({number for _, number in pairs}) == 8
+
+
 def test_after_a_reset_numbers_are_new_and_classes_are_apart():
     stage = track.build({"min_hits": 1}, LABELS)
     first, _ = stage.update(Frame(IMAGE, 0.0, 0), boxes((50, 50)))
@@ -133,6 +187,43 @@ def test_a_zone_tells_who_enters_and_how_long_he_stays():
     follow([track.build({"min_hits": 1}, LABELS), stage], [10.0], lambda t: boxes((200, 100)))
     assert [e.label for e in stage.reset()] == ["mat:leave"]
     assert stage.reset() == ()
+
+
+@pytest.mark.parametrize(
+    ("stage", "labels"),
+    [
+        (
+            lines.build({"lines": {"door": [200, 0, 200, 200]}, "classes": ["car"]}, LABELS),
+            "door:out",
+        ),
+        (
+            zones.build({"zones": {"mat": [160, 0, 240, 0, 240, 200]}, "classes": ["car"]}, LABELS),
+            "mat:enter",
+        ),
+    ],
+)
+def test_other_labels_do_not_count(stage, labels):
+    """A person and a car go the same way, one below the other."""
+
+    def at(t):
+        person, car = boxes((60 + 80 * t, 40)), boxes((60 + 80 * t, 120), class_id=1)
+        both = (np.concatenate([getattr(person, n), getattr(car, n)]) for n in ARRAYS)
+        return Detections(*both, LABELS)
+
+    shown, events = follow([track.build({}, LABELS), stage], np.arange(0, 3, 0.1), at)
+    number = ids(shown[-1])[shown[-1].class_ids.tolist().index(1)]
+    assert {(e.label, e.track) for e in events if not e.label.endswith("leave")} == {
+        (labels, number)
+    }
+
+
+def test_a_model_that_gives_some_labels_alone_counts_these():
+    def at(t):
+        return boxes((60 + 80 * t, 120), class_id=1)
+
+    stage = lines.build({"lines": {"door": [200, 0, 200, 200]}}, LABELS)
+    _, events = follow([track.build({}, LABELS), stage], np.arange(0, 3, 0.1), at)
+    assert [(e.label, e.count) for e in events] == [("door:out", 1)]
 
 
 @pytest.mark.parametrize("kind", [track, lines, zones])
