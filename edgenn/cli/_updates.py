@@ -144,8 +144,8 @@ class UpdateFlags:
         if self.mqtt_state is None:
             return []
         mqtt = plugins.load(sinks, "mqtt")
-        from edgenn.runtime.sinks._device import Reporter
         from edgenn.runtime.update.device import device_id
+        from edgenn.runtime.update.report import Reporter
 
         device = device_id(self.device_id)
         wanted = self.mqtt_state.replace("{device}", device)

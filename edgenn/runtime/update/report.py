@@ -14,18 +14,20 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
-
-from paho.mqtt.client import Client, ConnectFlags
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from typing import TYPE_CHECKING
 
 import edgenn
 from edgenn.runtime.health import Health, Histogram
 from edgenn.runtime.heat import Thermometer
 from edgenn.runtime.sinks import Sink
-from edgenn.runtime.sinks.mqtt import Address
 from edgenn.types import Result
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client, ConnectFlags
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from edgenn.runtime.sinks.mqtt import Address
 
 _log = logging.getLogger(__name__)
 EVERY_S = 30.0
@@ -95,6 +97,9 @@ class Reporter(Sink):
         stop.join(_CONNECT_S)
 
     def _connect(self, tls: ssl.SSLContext | None) -> Client:
+        from paho.mqtt.client import Client  # of the extra mqtt
+        from paho.mqtt.enums import CallbackAPIVersion
+
         at = self._address
         client = Client(CallbackAPIVersion.VERSION2)
         client.connect_timeout = _CONNECT_S
