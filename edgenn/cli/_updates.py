@@ -17,7 +17,8 @@ from edgenn.cli._options import gathered
 from edgenn.cli._outputs import OutputFlags
 from edgenn.errors import UsageError
 from edgenn.runtime import sinks
-from edgenn.runtime.model import Model, load, resolve
+from edgenn.runtime.files import resolve
+from edgenn.runtime.model import Model, load
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
 

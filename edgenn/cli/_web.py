@@ -6,7 +6,8 @@ import click
 
 from edgenn.bundle.store import open_bundle
 from edgenn.errors import BundleError
-from edgenn.runtime.model import Model, resolve
+from edgenn.runtime.files import resolve
+from edgenn.runtime.model import Model
 from edgenn.runtime.sinks.web import WebSink, open_sink
 
 _MAX_CARD = 1 << 20

@@ -74,7 +74,7 @@ def command(
         )
         from edgenn.export.streams import is_continuous, recordings_of
         from edgenn.recipe.load import load_recipe
-        from edgenn.runtime.model import find
+        from edgenn.runtime.files import find
     except ModuleNotFoundError as error:
         raise plugins.missing_extra(error, "edgenn eval") from error
 

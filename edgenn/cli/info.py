@@ -11,8 +11,8 @@ from edgenn.bundle.manifest import Manifest
 from edgenn.bundle.store import open_bundle
 from edgenn.cli._foreign import ForeignFlags, foreign_options
 from edgenn.cli._table import echo_table
+from edgenn.runtime.files import read_bare, resolve
 from edgenn.runtime.foreign import describe, is_foreign
-from edgenn.runtime.model import read_bare, resolve
 
 
 @click.command(short_help="Say what a bundle or model file holds.")

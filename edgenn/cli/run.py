@@ -22,8 +22,8 @@ from edgenn.cli._stages import StageFlags, stage_options
 from edgenn.cli._updates import Origin, UpdateFlags, update_options
 from edgenn.errors import UsageError
 from edgenn.runtime import systemd
+from edgenn.runtime.files import resolve
 from edgenn.runtime.foreign import is_foreign, load_any
-from edgenn.runtime.model import resolve
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
 

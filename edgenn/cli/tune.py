@@ -81,7 +81,7 @@ def command(
         from edgenn.export.streams import scores_of
         from edgenn.export.tune import Limits, refuse_other_models, streams_to_tune, tune
         from edgenn.recipe.load import load_recipe
-        from edgenn.runtime.model import find
+        from edgenn.runtime.files import find
     except ModuleNotFoundError as error:
         raise plugins.missing_extra(error, "edgenn tune") from error
 

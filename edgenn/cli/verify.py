@@ -39,8 +39,8 @@ def command(
     """
     from edgenn.cli._quiet import hushed_stderr
     from edgenn.cli._table import echo_table
+    from edgenn.runtime.files import resolve
     from edgenn.runtime.golden import verify
-    from edgenn.runtime.model import resolve
 
     policy = policy_of(require_key, revoked)
     if policy is not None:

@@ -14,7 +14,7 @@ import edgenn
 from edgenn.bundle.manifest import Manifest
 from edgenn.bundle.store import open_bundle, write_bundle
 from edgenn.errors import DeployError, UsageError
-from edgenn.runtime.model import resolve
+from edgenn.runtime.files import resolve
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def examine(
     """Run a model over samples and measure it.
 
     Args:
-        model: As `edgenn.runtime.model.find` gives it.
+        model: As `edgenn.runtime.files.find` gives it.
         recipe: What the samples were read with.
         samples: With the model's class ids.
         threads: Worker threads of the engine; 0 lets it choose.
@@ -180,7 +180,7 @@ def with_events(
 
     Args:
         exam: Of the same model.
-        model: As `edgenn.runtime.model.find` gives it.
+        model: As `edgenn.runtime.files.find` gives it.
         recordings: As `edgenn.export.streams.recordings_of` gives them.
         threads: Worker threads of the engine; 0 lets it choose.
         progress: Told of every recording.

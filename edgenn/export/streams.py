@@ -117,7 +117,7 @@ def scores_of(
     """Run a model without its temporal stages; `replay` gives them to stages afterwards.
 
     Args:
-        model: As `edgenn.runtime.model.find` gives it.
+        model: As `edgenn.runtime.files.find` gives it.
         recordings: With the model's channels, rate and class ids.
         threads: Worker threads of the engine; 0 lets it choose.
         progress: Told of every recording.

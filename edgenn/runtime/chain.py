@@ -21,7 +21,8 @@ from edgenn.errors import ModelError
 from edgenn.ops.boxes import iou
 from edgenn.ops.crop import Region, apply, region, rotated_crop
 from edgenn.ops.preprocess import Geometry
-from edgenn.runtime.model import Model, choose
+from edgenn.runtime.files import choose
+from edgenn.runtime.model import Model
 from edgenn.types import Classification, Detections, Floats, Image, Prediction, Tracks
 
 # Two crops whose landmarks overlap so much show the same object.

@@ -23,7 +23,8 @@ from edgenn.errors import BundleError, MissingExtraError, ModelError, UsageError
 from edgenn.ops.boxes import iou
 from edgenn.ops.preprocess import Geometry, geometry, place
 from edgenn.runtime.engines._providers import Provider
-from edgenn.runtime.model import Model, installed, on_gpu, read_bare, resolve
+from edgenn.runtime.files import installed, on_gpu, read_bare, resolve
+from edgenn.runtime.model import Model
 from edgenn.types import Detections, Floats, Image, Prediction
 
 Pair = tuple[Mapping[str, Floats], Mapping[str, Floats]]

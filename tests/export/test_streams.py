@@ -19,7 +19,8 @@ from edgenn.export.streams import (
     replay,
     scores_of,
 )
-from edgenn.runtime.model import find, load
+from edgenn.runtime.files import find
+from edgenn.runtime.model import load
 from edgenn.types import Samples
 
 STAGE = {"gestures": {"background": ["middle"], "alpha": 0.6, "min_duration": 0.3}}

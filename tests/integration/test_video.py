@@ -18,8 +18,9 @@ from edgenn.export.examine import examine, samples_of
 from edgenn.export.flow import Options, export
 from edgenn.ops.pace import pick
 from edgenn.recipe.schema import Recipe
+from edgenn.runtime.files import find
 from edgenn.runtime.golden import verify
-from edgenn.runtime.model import find, load
+from edgenn.runtime.model import load
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.train.loop import train
 from edgenn.train.run import load_run

@@ -5,7 +5,7 @@ import urllib.request
 from pathlib import Path
 
 import edgenn
-from edgenn.runtime.model import builtin_dir
+from edgenn.runtime.files import builtin_dir
 from edgenn.runtime.sinks.web import open_sink
 
 ROOT = Path(__file__).resolve().parents[2]

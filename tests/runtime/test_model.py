@@ -9,10 +9,10 @@ import pytest
 import edgenn
 from edgenn.bundle.store import open_bundle
 from edgenn.errors import MissingExtraError, ModelError, UsageError
-from edgenn.runtime import model as runtime_model
+from edgenn.runtime import files
 from edgenn.types import Classification, Detections, Frame, Window
 
-VARIANTS = [(e, p) for e in runtime_model.installed() for p in ("fp32", "int8")]
+VARIANTS = [(e, p) for e in files.installed() for p in ("fp32", "int8")]
 SCENE = np.full((96, 128, 3), 20, np.uint8)
 SCENE[16:32, 16:32] = (0, 0, 255)
 SCENE[48:64, 80:96] = (255, 0, 0)
@@ -145,7 +145,7 @@ def test_tensors_that_are_not_those_of_the_manifest(tiny):
     variant = bundle.manifest.variants[0]
     renamed = variant.model_copy(update={"tensors": {**variant.tensors, "boxes": "boxen"}})
     with pytest.raises(ModelError, match="are not those of its manifest"):
-        runtime_model.Model(bundle.manifest, renamed, bundle.read(variant.file))
+        edgenn.Model(bundle.manifest, renamed, bundle.read(variant.file))
 
 
 def test_int8_and_the_base_engine_come_first(tiny):
@@ -159,13 +159,13 @@ def test_a_variant_that_is_not_there(tiny):
 
 
 def test_an_engine_that_is_not_installed(tiny, monkeypatch):
-    monkeypatch.setattr(runtime_model, "installed", lambda: ["onnx"])
+    monkeypatch.setattr(files, "installed", lambda: ["onnx"])
     with pytest.raises(MissingExtraError, match=r"pip install 'edgenn\[litert\]'"):
         edgenn.load(tiny / "tiny-detect.edgenn", engine="litert")
 
 
 def test_built_in_models_go_by_name(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime_model, "builtin_dir", lambda: tmp_path)
+    monkeypatch.setattr(files, "builtin_dir", lambda: tmp_path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "squares").mkdir()
     shutil.copy(tiny / "tiny-detect.edgenn", tmp_path / "squares" / "squares.edgenn")

@@ -22,7 +22,7 @@ before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_co
 import edgenn
 from edgenn import plugins
 from edgenn.runtime import engines
-from edgenn.runtime.model import installed
+from edgenn.runtime.files import installed
 name = installed()[0]
 plugins.load(engines, name)
 seconds = time.perf_counter() - start

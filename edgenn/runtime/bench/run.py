@@ -32,7 +32,7 @@ from edgenn.runtime.bench.measure import Reply, Request, durations_file, input_n
 from edgenn.runtime.bench.profile import NO_LITERT
 from edgenn.runtime.bench.report import Case, Profile, Report, Settings
 from edgenn.runtime.engines._providers import Provider
-from edgenn.runtime.model import installed, on_gpu, resolve
+from edgenn.runtime.files import installed, on_gpu, resolve
 
 # Starting and loading on a slow board; TensorRT builds for minutes.
 _PATIENCE_S = {"tensorrt": 3600.0}

@@ -8,7 +8,8 @@ from typing import Literal
 from edgenn.bundle.manifest import EngineName, Precision, Variant
 from edgenn.bundle.store import Bundle
 from edgenn.runtime.engines._providers import Provider
-from edgenn.runtime.model import Model, choose, from_bundle, on_gpu
+from edgenn.runtime.files import choose, on_gpu
+from edgenn.runtime.model import Model, from_bundle
 
 
 @dataclass(frozen=True, slots=True)
