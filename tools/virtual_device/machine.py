@@ -63,7 +63,14 @@ class Device:
 
     def _settings(self, boots: int) -> None:
         """Shell variables that the device reads at first."""
+        ask = "import sys, sysconfig; print(sys.base_prefix, sysconfig.get_path('purelib'), sep='\\n')"
+        told = subprocess.run(
+            [self._given.python, "-c", ask], capture_output=True, text=True, check=True
+        )
+        base, site = told.stdout.splitlines()
         values = {
+            "BASE": base,
+            "SITE": site,
             "PYTHON": self._given.python,
             "CHECKOUT": self._given.checkout.resolve(),
             "KERNEL": self._given.kernel.resolve(),

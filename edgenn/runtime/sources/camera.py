@@ -109,6 +109,12 @@ class Camera(Source):
             return None
         if not ok or image is None or not image.size:
             return None
+        if image.shape[0] == 1:
+            # OpenCV hands out BGR3, which it need not convert, as one row of bytes.
+            width, height = _size(self._capture)
+            if image.size != width * height * 3:
+                return None
+            image = image.reshape(height, width, 3)
         if image.ndim == 2:
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         if not self._shape:
@@ -137,7 +143,12 @@ def _open(device: str) -> cv2.VideoCapture:
 
 def _mode(capture: cv2.VideoCapture) -> str:
     code = _v4l2.fourcc(capture.get(cv2.CAP_PROP_FOURCC))
-    width, height = (
-        int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-    )
+    width, height = _size(capture)
     return f"{width}x{height} at {capture.get(cv2.CAP_PROP_FPS):g} fps as {code}"
+
+
+def _size(capture: cv2.VideoCapture) -> tuple[int, int]:
+    return (
+        int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+        int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+    )

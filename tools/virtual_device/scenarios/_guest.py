@@ -16,7 +16,8 @@ from typing import Any
 
 OUT = Path(os.environ["OUT"])
 TINY = Path(os.environ["CHECKOUT"]) / "tests" / "assets"
-_QUERY, _SET = 0xC0445624, 0xC008561C  # VIDIOC_QUERYCTRL, VIDIOC_S_CTRL
+# VIDIOC_QUERYCTRL, VIDIOC_G_CTRL, VIDIOC_S_CTRL
+_QUERY, _GET, _SET = 0xC0445624, 0xC008561B, 0xC008561C
 _NEXT = 0x80000000
 _failed: list[str] = []
 
@@ -104,20 +105,21 @@ def vivid() -> None:
     until(Path("/dev/video0").exists, "/dev/video0", 10)
 
 
-def control(device: str, name: str, value: int) -> None:
-    """Set a control of a V4L2 device by its name."""
+def control(device: str, name: str, value: int | None = None) -> int:
+    """Set a control of a V4L2 device by its name, or read it; a button takes any value."""
     with open(device, "rb", buffering=0) as node:
         found, query = [], struct.pack("=I64x", _NEXT)
         with contextlib.suppress(OSError):  # the last one is followed by an error
-            while True:
+            while name not in found:
                 query = fcntl.ioctl(node, _QUERY, query)
                 number, _, raw = struct.unpack_from("=II32s", query)
                 found.append(raw.rstrip(b"\0").decode())
-                if found[-1] == name:
-                    fcntl.ioctl(node, _SET, struct.pack("=Ii", number, value))
-                    return
                 query = struct.pack("=I64x", number | _NEXT)
-    raise LookupError(f"{device} has no control {name!r}; it has {found}")
+        if name not in found:
+            raise LookupError(f"{device} has no control {name!r}; it has {found}")
+        command, given = (_GET, 0) if value is None else (_SET, value)
+        told = fcntl.ioctl(node, command, struct.pack("=Ii", number, given))
+        return int(struct.unpack("=Ii", told)[1])
 
 
 def sysfs(path: str, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from _guest import OUT, TINY, check, control, edgenn, info, leave, lines, modprobe, started, sysfs
+from _guest import OUT, TINY, check, edgenn, info, leave, lines, modprobe, started, sysfs
 from _guest import until, vivid, want
 from _imu import STILL, mpu6050
 
@@ -16,12 +16,12 @@ with check("drivers of camera and bus load"):
 with check("edgenn doctor sees the camera, its modes and the bus"):
     told = json.loads(edgenn("doctor", "--json").stdout)
     (OUT / "doctor.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
-    cameras = told["facts"]["cameras"]
+    cameras = told["cameras"]
     want([c["path"] for c in cameras] == ["/dev/video0"], cameras)
     want("vivid" in cameras[0]["name"], cameras)
     info(f"doctor: {len(cameras[0]['modes'])} modes, {cameras[0]['modes'][:2]}")
     want(cameras[0]["modes"], "no modes")
-    want(any(d["kind"] == "i2c" or "i2c" in str(d) for d in told["facts"]["devices"]), told["facts"]["devices"])
+    want("SMBus stub driver" in json.dumps(told["devices"]), told["devices"])
 
 with check("edgenn sources lists them"):
     text = edgenn("sources").stdout
