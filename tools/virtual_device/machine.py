@@ -73,7 +73,6 @@ class Device:
             "SITE": site,
             "PYTHON": self._given.python,
             "CHECKOUT": self._given.checkout.resolve(),
-            "KERNEL": self._given.kernel.resolve(),
             "HERE": HERE,
             "SCENARIO": self._scenario,
             "INIT": "systemd" if self._scenario in SYSTEMD else "none",
@@ -89,7 +88,8 @@ class Device:
         command += ["-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none"]
         command += ["-no-reboot", "-kernel", str(kernel / "vmlinuz")]
         command += ["-initrd", str(kernel / "initramfs"), "-append", line]
-        for tag, path in (("host", "/,readonly=on"), ("out", str(self.out))):
+        shares = {"host": "/,readonly=on", "layer": f"{kernel}/layer,readonly=on", "out": self.out}
+        for tag, path in shares.items():
             share = f"local,id={tag},security_model=none,multidevs=remap,path={path}"
             command += ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
         if self._scenario in DISK:

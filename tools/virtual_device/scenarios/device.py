@@ -9,9 +9,10 @@ from _guest import OUT, TINY, check, edgenn, info, leave, lines, modprobe, start
 from _guest import until, vivid, want
 from _imu import STILL, mpu6050
 
+bus = -1
 with check("drivers of camera and bus load"):
     vivid()
-    mpu6050()
+    bus = mpu6050()
 
 with check("edgenn doctor sees the camera, its modes and the bus"):
     told = json.loads(edgenn("doctor", "--json").stdout)
@@ -26,7 +27,7 @@ with check("edgenn doctor sees the camera, its modes and the bus"):
 with check("edgenn sources lists them"):
     text = edgenn("sources").stdout
     want("--camera /dev/video0" in text and "vivid" in text, text)
-    want("--sensor i2c://0/CHIP" in text, text)
+    want(f"--sensor i2c://{bus}/CHIP" in text, text)
 
 with check("100 frames of the camera"):
     log = OUT / "hundred.jsonl"
@@ -52,7 +53,7 @@ with check("a camera that is unplugged is opened again when it returns"):
 
 with check("a sensor on I2C: readings in their units"):
     folder = OUT / "recorded"
-    edgenn("record", "--sensor", "i2c://0/mpu6050?rate=50", "--out", str(folder), "--duration", "3")
+    edgenn("record", "--sensor", f"i2c://{bus}/mpu6050?rate=50", "--out", str(folder), "--duration", "3")
     rows = next(folder.rglob("*.csv")).read_text(encoding="utf-8").splitlines()
     info(f"record: {len(rows) - 1} readings, {rows[0]}, {rows[1]}")
     want(len(rows) > 100, rows[:3])
@@ -61,6 +62,6 @@ with check("a sensor on I2C: readings in their units"):
 
 with check("a model on the sensor"):
     log = OUT / "watch.jsonl"
-    edgenn("run", "watch", "--sensor", "i2c://0/mpu6050", "--max-frames", "3", "--out", str(log))
+    edgenn("run", "watch", "--sensor", f"i2c://{bus}/mpu6050", "--max-frames", "3", "--out", str(log))
     want(len(lines(log)) == 3, lines(log))
 leave()
