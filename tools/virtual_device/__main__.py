@@ -4,8 +4,8 @@
 
 Boots Debian's kernel in qemu, emulated in software, on the files of this machine: they are read
 over 9p and written to memory only, so that the device runs this very interpreter and checkout. Its
-cameras are the kernel's own: vivid, a V4L2 driver with a test pattern, and uvcvideo with a USB camera
-that a program plays; its I2C sensor is i2c-stub. See scenarios/ for what is done there.
+cameras are the kernel's own: vivid, a V4L2 driver with a test pattern, and uvcvideo with a USB
+camera that a program plays; its I2C sensor is i2c-stub. See scenarios/ for what is done there.
 
 Each check is a line that begins with PASS or FAIL; the exit code is 1 if one failed or a scenario
 did not end in time. Needs root for systemd's scenarios, and qemu-system-x86, busybox-static, cpio

@@ -17,6 +17,7 @@ QEMU = "qemu-system-x86_64"
 SYSTEMD = ("service", "powercut")
 DISK = ("powercut",)
 _MOST_CUTS = 10
+_ASK = "import sys, sysconfig; print(sys.base_prefix); print(sysconfig.get_path('purelib'))"
 _SAID = ("PASS", "FAIL", "INFO", "BOOT")
 
 
@@ -63,9 +64,8 @@ class Device:
 
     def _settings(self, boots: int) -> None:
         """Shell variables that the device reads at first."""
-        ask = "import sys, sysconfig; print(sys.base_prefix, sysconfig.get_path('purelib'), sep='\\n')"
         told = subprocess.run(
-            [self._given.python, "-c", ask], capture_output=True, text=True, check=True
+            [self._given.python, "-c", _ASK], capture_output=True, text=True, check=True
         )
         base, site = told.stdout.splitlines()
         values = {

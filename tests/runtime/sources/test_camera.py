@@ -214,7 +214,8 @@ class Raw(Driver):
 
 def test_a_picture_that_comes_as_one_row_of_bytes_gets_its_shape(clip, monkeypatch):
     wanted = cv2.VideoCapture(str(clip)).read()[1]
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *_, raw=Raw(clip): raw)
+    raw = Raw(clip)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: raw)
     frame = next(iter(open_source(str(clip), Options())))
     assert frame.image.shape == (96, 128, 3)
     assert (frame.image == wanted).all()

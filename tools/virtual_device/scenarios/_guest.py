@@ -107,7 +107,7 @@ def vivid() -> None:
 
 def control(device: str, name: str, value: int | None = None) -> int:
     """Set a control of a V4L2 device by its name, or read it; a button takes any value."""
-    with open(device, "rb", buffering=0) as node:
+    with Path(device).open("rb", buffering=0) as node:
         found, query = [], struct.pack("=I64x", _NEXT)
         with contextlib.suppress(OSError):  # the last one is followed by an error
             while name not in found:

@@ -5,8 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from _guest import OUT, TINY, check, edgenn, info, leave, lines, modprobe, started, sysfs
-from _guest import until, vivid, want
+from _guest import (
+    OUT,
+    TINY,
+    check,
+    edgenn,
+    info,
+    leave,
+    lines,
+    started,
+    sysfs,
+    until,
+    vivid,
+    want,
+)
 from _imu import STILL, mpu6050
 
 bus = -1
@@ -31,15 +43,34 @@ with check("edgenn sources lists them"):
 
 with check("100 frames of the camera"):
     log = OUT / "hundred.jsonl"
-    done = edgenn("run", str(TINY / "tiny-detect.edgenn"), "--camera", "0", "--max-frames", "100",
-                  "--size", "640x360", "--out", str(log))
+    done = edgenn(
+        "run",
+        str(TINY / "tiny-detect.edgenn"),
+        "--camera",
+        "0",
+        "--max-frames",
+        "100",
+        "--size",
+        "640x360",
+        "--out",
+        str(log),
+    )
     want(len(lines(log)) == 100, len(lines(log)))
     info(f"run: {done.stderr.strip().splitlines()[-1]}")
 
 with check("a camera that is unplugged is opened again when it returns"):
     log = OUT / "unplugged.jsonl"
-    with started("run", str(TINY / "tiny-detect.edgenn"), "--camera", "0", "--size", "640x360",
-                 "--out", str(log), name="unplugged") as run:
+    with started(
+        "run",
+        str(TINY / "tiny-detect.edgenn"),
+        "--camera",
+        "0",
+        "--size",
+        "640x360",
+        "--out",
+        str(log),
+        name="unplugged",
+    ) as run:
         until(lambda: len(lines(log)) > 20, "20 results")
         sysfs("/sys/bus/platform/drivers/vivid/unbind", "vivid.0")
         want(not Path("/dev/video0").exists(), "/dev/video0 is still there")
@@ -53,7 +84,15 @@ with check("a camera that is unplugged is opened again when it returns"):
 
 with check("a sensor on I2C: readings in their units"):
     folder = OUT / "recorded"
-    edgenn("record", "--sensor", f"i2c://{bus}/mpu6050?rate=50", "--out", str(folder), "--duration", "3")
+    edgenn(
+        "record",
+        "--sensor",
+        f"i2c://{bus}/mpu6050?rate=50",
+        "--out",
+        str(folder),
+        "--duration",
+        "3",
+    )
     rows = next(folder.rglob("*.csv")).read_text(encoding="utf-8").splitlines()
     info(f"record: {len(rows) - 1} readings, {rows[0]}, {rows[1]}")
     want(len(rows) > 100, rows[:3])
@@ -62,6 +101,8 @@ with check("a sensor on I2C: readings in their units"):
 
 with check("a model on the sensor"):
     log = OUT / "watch.jsonl"
-    edgenn("run", "watch", "--sensor", f"i2c://{bus}/mpu6050", "--max-frames", "3", "--out", str(log))
+    edgenn(
+        "run", "watch", "--sensor", f"i2c://{bus}/mpu6050", "--max-frames", "3", "--out", str(log)
+    )
     want(len(lines(log)) == 3, lines(log))
 leave()

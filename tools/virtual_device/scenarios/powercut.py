@@ -10,6 +10,17 @@ from _guest import OUT, check, edgenn, info, leave, lines, started, until, vivid
 from _service import STATE, arguments, ask, command, install
 
 _ROUNDS = 4
+
+
+def whole(line: bytes) -> bool:
+    """Whether a line is JSON."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
 log, folder = STATE / "door" / "log.jsonl", STATE / "recorded"
 turn = int(os.environ["ROUND"])
 vivid()
@@ -27,12 +38,7 @@ with check(f"boot {turn}: the service runs, without anybody's help after the fir
 if turn > 1:
     with check(f"boot {turn}: what was written is whole lines"):
         raw = log.read_bytes()
-        torn = 0
-        for line in raw.splitlines()[:-1]:
-            try:
-                json.loads(line)
-            except ValueError:
-                torn += 1
+        torn = sum(not whole(line) for line in raw.splitlines()[:-1])
         info(f"{before} lines before this boot, {torn} torn, {raw.count(0)} zero bytes")
         want(before > 0, "nothing was kept")
         want(torn <= turn - 1, f"{torn} torn lines")

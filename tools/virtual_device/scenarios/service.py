@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import signal
 from pathlib import Path
@@ -17,8 +16,8 @@ log = STATE / "door" / "log.jsonl"
 
 def group(path: str) -> str:
     """Whose group a node is, and what it may."""
-    told = os.stat(path)
-    return f"{grp.getgrgid(told.st_gid).gr_name} {told.st_mode & 0o777:o}"
+    node = Path(path)
+    return f"{node.group()} {node.stat().st_mode & 0o777:o}"
 
 
 def goes_on(timeout: float = 120) -> float:
@@ -40,7 +39,9 @@ with check("udev gives the nodes to the groups of the service"):
     until(lambda: group(f"/dev/i2c-{bus}") == "i2c 660", "a bus of group i2c", 20)
 
 with check("the service starts and is ready with its first result"):
-    arguments("door", "tiny-detect", "--camera 0 --size 320x180 --fps 10 --out log.jsonl --out-max-mb 5")
+    arguments(
+        "door", "tiny-detect", "--camera 0 --size 320x180 --fps 10 --out log.jsonl --out-max-mb 5"
+    )
     command("systemctl", "enable", "--now", "edgenn@door")
     info(f"{ask('door', 'ActiveState')}, {ask('door', 'StatusText')}")
     want(ask("door", "ActiveState") == "active", journal("door"))
