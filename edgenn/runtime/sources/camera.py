@@ -36,6 +36,9 @@ EXAMPLE = "--camera 0, --camera 'HD Webcam?format=YUYV&exposure=200'"
 
 _log = logging.getLogger(__name__)
 _MOST_BAD = 50
+# The end of a buffer before a picture is decoded into it. OpenCV's V4L2 backend says that all is
+# well where the JPEG was none, and leaves the buffer with the picture that it held before.
+_UNTOUCHED = np.random.default_rng(0).integers(0, 256, 48, np.uint8)
 cameras = devices.cameras
 
 
@@ -103,11 +106,15 @@ class Camera(Source):
         """The frame that was grabbed; None if it is not usable."""
         try:
             buffer = self._pool.take(self._shape) if self._shape else None
+            if buffer is not None:
+                buffer.reshape(-1)[-_UNTOUCHED.size :] = _UNTOUCHED
             ok, image = self._capture.retrieve(buffer)
         except cv2.error as error:
             _log.debug("%s: %s", self.name, error)
             return None
         if not ok or image is None or not image.size:
+            return None
+        if np.array_equal(image.reshape(-1)[-_UNTOUCHED.size :], _UNTOUCHED):
             return None
         if image.shape[0] == 1:
             # OpenCV hands out BGR3, which it need not convert, as one row of bytes.

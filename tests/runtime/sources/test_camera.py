@@ -202,6 +202,24 @@ def test_only_frames_that_are_not_usable_are_a_failure(driver, clip):
     assert source.dropped >= 50
 
 
+def test_a_buffer_that_nothing_was_decoded_into_is_no_picture(driver, clip):
+    real, count = driver._file.retrieve, 0
+
+    def retrieve(buffer=None):
+        nonlocal count
+        count += 1
+        # As OpenCV's V4L2 backend does with a JPEG that is none.
+        return (True, buffer) if count > 5 else real(buffer)
+
+    driver.retrieve = retrieve
+    source = open_source(str(clip), Options())
+    frames = []
+    with pytest.raises(SourceError, match="stopped delivering after 20 frames"):
+        frames.extend(source)
+    assert len(frames) == 5
+    assert source.dropped == 15
+
+
 class Raw(Driver):
     """Gives BGR3 as OpenCV's V4L2 backend does: all bytes in one row."""
 
