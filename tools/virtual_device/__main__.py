@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--kernel", type=Path, default=ROOT / ".cache" / "virtual_device")
     parser.add_argument("--timeout", type=float, default=600, help="seconds per scenario")
     parser.add_argument("--out", type=Path, default=Path("out/virtual-device"))
-    parser.add_argument("--keep", action="store_true", help="keep what scenarios wrote")
+    parser.add_argument("--keep", action="store_true", help="keep disks of devices that have one")
     given = parser.parse_args()
     there = sorted(p.stem for p in (HERE / "scenarios").glob("*.py") if p.stem[0] != "_")
     names = there if given.scenario == "all" else given.scenario.split(",")

@@ -43,7 +43,9 @@ class Device:
         if self._scenario in DISK:
             disk = self.out.with_suffix(".img")
             disk.unlink(missing_ok=True)
-            subprocess.run(["mkfs.ext4", "-q", disk, "512M"], check=True)
+            with disk.open("wb") as file:
+                file.truncate(512 << 20)
+            subprocess.run(["mkfs.ext4", "-q", disk], check=True)
         start = time.monotonic()
         boots = 0
         while not self._ended and boots <= _MOST_CUTS:

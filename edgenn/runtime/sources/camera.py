@@ -104,6 +104,19 @@ class Camera(Source):
 
     def _decoded(self) -> Image | None:
         """The frame that was grabbed; None if it is not usable."""
+        image = self._retrieved()
+        if image is not None and image.shape[0] == 1:
+            image = self._in_rows(image)
+        if image is None:
+            return None
+        if image.ndim == 2:
+            image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        if not self._shape:
+            self._shape = image.shape
+        return np.asarray(image, np.uint8) if image.shape == self._shape else None
+
+    def _retrieved(self) -> cv2.typing.MatLike | None:
+        """What OpenCV made of it; None if that is nothing."""
         try:
             buffer = self._pool.take(self._shape) if self._shape else None
             if buffer is not None:
@@ -114,19 +127,15 @@ class Camera(Source):
             return None
         if not ok or image is None or not image.size:
             return None
-        if np.array_equal(image.reshape(-1)[-_UNTOUCHED.size :], _UNTOUCHED):
+        untouched = np.array_equal(image.reshape(-1)[-_UNTOUCHED.size :], _UNTOUCHED)
+        return None if untouched else image
+
+    def _in_rows(self, image: cv2.typing.MatLike) -> cv2.typing.MatLike | None:
+        """The picture that OpenCV handed out as one row of bytes: BGR3, which it need not convert."""
+        width, height = _size(self._capture)
+        if image.size != width * height * 3:
             return None
-        if image.shape[0] == 1:
-            # OpenCV hands out BGR3, which it need not convert, as one row of bytes.
-            width, height = _size(self._capture)
-            if image.size != width * height * 3:
-                return None
-            image = image.reshape(height, width, 3)
-        if image.ndim == 2:
-            image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-        if not self._shape:
-            self._shape = image.shape
-        return np.asarray(image, np.uint8) if image.shape == self._shape else None
+        return image.reshape(height, width, 3)
 
 
 def open_source(name: str, options: Options) -> Camera:
