@@ -131,7 +131,7 @@ class Camera(Source):
         return None if untouched else image
 
     def _in_rows(self, image: cv2.typing.MatLike) -> cv2.typing.MatLike | None:
-        """The picture that OpenCV handed out as one row of bytes: BGR3, which it need not convert."""
+        """BGR3 is handed out as one row of bytes, as OpenCV need not convert it."""
         width, height = _size(self._capture)
         if image.size != width * height * 3:
             return None
