@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -27,6 +28,7 @@ _CONTROLS = {
 SETTINGS = ("format", *_CONTROLS)
 # Frames waiting in the driver are old frames: one to fill while one is read is enough.
 _QUEUE = 2
+_JPEG = ("MJPG", "JPEG")
 # Where the node that was opened last under a path is plugged in, and its name.
 _ports: dict[Path, tuple[str, str]] = {}
 
@@ -101,6 +103,10 @@ def configure(
     for _, key, value in wishes:
         capture.set(key, value)
     capture.set(cv2.CAP_PROP_BUFFERSIZE, _QUEUE)
+    if sys.platform.startswith("linux") and fourcc(capture.get(cv2.CAP_PROP_FOURCC)) in _JPEG:
+        # OpenCV's V4L2 backend gives the picture before again where a JPEG cannot be decoded, and
+        # says that all is well: what the camera sent is taken as it is.
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
     for wish, key, asked in wishes:
         got = capture.get(key)
         # What was not asked for by the user is only told with the mode.

@@ -36,9 +36,6 @@ EXAMPLE = "--camera 0, --camera 'HD Webcam?format=YUYV&exposure=200'"
 
 _log = logging.getLogger(__name__)
 _MOST_BAD = 50
-# The end of a buffer before a picture is decoded into it. OpenCV's V4L2 backend says that all is
-# well where the JPEG was none, and leaves the buffer with the picture that it held before.
-_UNTOUCHED = np.random.default_rng(0).integers(0, 256, 48, np.uint8)
 cameras = devices.cameras
 
 
@@ -104,10 +101,15 @@ class Camera(Source):
 
     def _decoded(self) -> Image | None:
         """The frame that was grabbed; None if it is not usable."""
-        image = self._retrieved()
-        if image is not None and image.shape[0] == 1:
-            image = self._in_rows(image)
-        if image is None:
+        try:
+            buffer = self._pool.take(self._shape) if self._shape else None
+            ok, image = self._capture.retrieve(buffer)
+            if ok and image is not None and len(image) == 1:
+                image = self._unpacked(image)
+        except cv2.error as error:
+            _log.debug("%s: %s", self.name, error)
+            return None
+        if not ok or image is None or not image.size:
             return None
         if image.ndim == 2:
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
@@ -115,27 +117,16 @@ class Camera(Source):
             self._shape = image.shape
         return np.asarray(image, np.uint8) if image.shape == self._shape else None
 
-    def _retrieved(self) -> cv2.typing.MatLike | None:
-        """What OpenCV made of it; None if that is nothing."""
-        try:
-            buffer = self._pool.take(self._shape) if self._shape else None
-            if buffer is not None:
-                buffer.reshape(-1)[-_UNTOUCHED.size :] = _UNTOUCHED
-            ok, image = self._capture.retrieve(buffer)
-        except cv2.error as error:
-            _log.debug("%s: %s", self.name, error)
-            return None
-        if not ok or image is None or not image.size:
-            return None
-        untouched = np.array_equal(image.reshape(-1)[-_UNTOUCHED.size :], _UNTOUCHED)
-        return None if untouched else image
+    def _unpacked(self, row: cv2.typing.MatLike) -> cv2.typing.MatLike:
+        """The picture of one row of bytes: a JPEG, or BGR3, which OpenCV need not convert.
 
-    def _in_rows(self, image: cv2.typing.MatLike) -> cv2.typing.MatLike | None:
-        """BGR3 is handed out as one row of bytes, as OpenCV need not convert it."""
+        Empty if it is neither.
+        """
         width, height = _size(self._capture)
-        if image.size != width * height * 3:
-            return None
-        return image.reshape(height, width, 3)
+        if row.size == width * height * 3:
+            return row.reshape(height, width, 3)
+        image = cv2.imdecode(row, cv2.IMREAD_COLOR)
+        return row[:, :0] if image is None else image
 
 
 def open_source(name: str, options: Options) -> Camera:

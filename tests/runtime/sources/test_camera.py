@@ -5,6 +5,7 @@ import shutil
 from functools import partial
 
 import cv2
+import numpy as np
 import pytest
 
 from edgenn.errors import SourceError
@@ -202,22 +203,35 @@ def test_only_frames_that_are_not_usable_are_a_failure(driver, clip):
     assert source.dropped >= 50
 
 
-def test_a_buffer_that_nothing_was_decoded_into_is_no_picture(driver, clip):
-    real, count = driver._file.retrieve, 0
+class Jpegs(Driver):
+    """Gives JPEGs as they are once that was asked for, as OpenCV's V4L2 backend does."""
 
-    def retrieve(buffer=None):
-        nonlocal count
-        count += 1
-        # As OpenCV's V4L2 backend does with a JPEG that is none.
-        return (True, buffer) if count > 5 else real(buffer)
+    sent = (b"",)
+    count = 0
 
-    driver.retrieve = retrieve
+    def grab(self):
+        self.count += 1
+        return self._file.grab()
+
+    def retrieve(self, buffer=None):
+        assert (cv2.CAP_PROP_CONVERT_RGB, 0) in self.asked
+        data = self.sent[self.count % len(self.sent)]
+        return True, np.frombuffer(data, np.uint8).reshape(1, -1)
+
+
+def test_a_jpeg_that_is_none_is_counted_and_not_taken_for_the_one_before(clip, monkeypatch):
+    wanted = cv2.VideoCapture(str(clip)).read()[1]
+    jpegs = Jpegs(clip)
+    jpegs.sent = (cv2.imencode(".png", wanted)[1].tobytes(), bytes(5000))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: jpegs)
     source = open_source(str(clip), Options())
+    source.fps = 0  # it has no clock here
     frames = []
     with pytest.raises(SourceError, match="stopped delivering after 20 frames"):
         frames.extend(source)
-    assert len(frames) == 5
-    assert source.dropped == 15
+    assert [frame.index for frame in frames] == list(range(1, 20, 2))
+    assert all((frame.image == wanted).all() for frame in frames)
+    assert source.dropped == 10
 
 
 class Raw(Driver):
