@@ -332,10 +332,20 @@ def _is_file(path: Path) -> bool:
 
 
 def _end_line(path: Path) -> None:
-    """A power cut may have left half a line; it must not spoil the next one."""
-    if not path.exists() or not path.stat().st_size:
+    """A power cut may have left half a line, or zeros that ext4 had not filled yet; they must not
+    spoil the next one.
+    """
+    if not path.exists():
         return
     with path.open("rb+") as file:
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":
+        end = file.seek(0, os.SEEK_END)
+        last = b""
+        while end and not last:
+            start = max(0, end - 4096)
+            file.seek(start)
+            last = file.read(end - start).rstrip(b"\0")
+            end = start + len(last)
+        file.truncate(end)
+        if last and not last.endswith(b"\n"):
+            file.seek(end)
             file.write(b"\n")

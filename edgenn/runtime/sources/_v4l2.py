@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
 
 from edgenn.errors import SourceError
-from edgenn.runtime.devices import cameras
+from edgenn.runtime.devices import cameras, read
 from edgenn.runtime.sources import Options, _query
 
 _log = logging.getLogger(__name__)
@@ -27,10 +28,16 @@ _CONTROLS = {
 SETTINGS = ("format", *_CONTROLS)
 # Frames waiting in the driver are old frames: one to fill while one is read is enough.
 _QUEUE = 2
+_JPEG = ("MJPG", "JPEG")
+# Where the node that was opened last under a path is plugged in, and its name.
+_ports: dict[Path, tuple[str, str]] = {}
 
 
 def find(device: str, folder: Path = _CLASS, by_id: Path = _BY_ID) -> str:
     """Path in /dev of the camera that a user means.
+
+    A camera that loses its plug for a moment while it is open comes back under the next number.
+    So one that was found by its number or path before is looked for where it was plugged in.
 
     Args:
         device: Number, path, or part of the name, in capitals or not.
@@ -42,7 +49,11 @@ def find(device: str, folder: Path = _CLASS, by_id: Path = _BY_ID) -> str:
     """
     if device.isdecimal() or "/" in device:
         path = Path(f"/dev/video{device}" if device.isdecimal() else device)
+        if moved := _moved(path, folder):
+            _log.warning("the camera that was %s is %s now", path, moved)
+            return moved
         if path.exists():
+            _ports[path] = _port(path, folder)
             return str(path)
         there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*")))
         raise SourceError(
@@ -92,6 +103,10 @@ def configure(
     for _, key, value in wishes:
         capture.set(key, value)
     capture.set(cv2.CAP_PROP_BUFFERSIZE, _QUEUE)
+    if sys.platform.startswith("linux") and fourcc(capture.get(cv2.CAP_PROP_FOURCC)) in _JPEG:
+        # OpenCV's V4L2 backend gives the picture before again where a JPEG cannot be decoded, and
+        # says that all is well: what the camera sent is taken as it is.
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
     for wish, key, asked in wishes:
         got = capture.get(key)
         # What was not asked for by the user is only told with the mode.
@@ -121,3 +136,17 @@ def _controls(settings: Mapping[str, str]) -> Iterator[tuple[str, int, float]]:
 
 def _ids(path: str, by_id: Path) -> list[str]:
     return sorted(p.name for p in by_id.glob("*") if p.resolve().name == Path(path).name)
+
+
+def _port(path: Path, folder: Path) -> tuple[str, str]:
+    node = folder / path.name
+    plug = node / "device"
+    return (str(plug.resolve()) if plug.exists() else "", read(node / "name"))
+
+
+def _moved(path: Path, folder: Path) -> str:
+    """Where the camera is that was under this path; empty if it is not known or still there."""
+    port = _ports.get(path, ("", ""))
+    if not port[0] or _port(path, folder) == port:
+        return ""
+    return next((node for node, _ in cameras(folder) if _port(Path(node), folder) == port), "")

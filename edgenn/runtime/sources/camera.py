@@ -104,6 +104,8 @@ class Camera(Source):
         try:
             buffer = self._pool.take(self._shape) if self._shape else None
             ok, image = self._capture.retrieve(buffer)
+            if ok and image is not None and len(image) == 1:
+                image = self._unpacked(image)
         except cv2.error as error:
             _log.debug("%s: %s", self.name, error)
             return None
@@ -114,6 +116,17 @@ class Camera(Source):
         if not self._shape:
             self._shape = image.shape
         return np.asarray(image, np.uint8) if image.shape == self._shape else None
+
+    def _unpacked(self, row: cv2.typing.MatLike) -> cv2.typing.MatLike:
+        """The picture of one row of bytes: a JPEG, or BGR3, which OpenCV need not convert.
+
+        Empty if it is neither.
+        """
+        width, height = _size(self._capture)
+        if row.size == width * height * 3:
+            return row.reshape(height, width, 3)
+        image = cv2.imdecode(row, cv2.IMREAD_COLOR)
+        return row[:, :0] if image is None else image
 
 
 def open_source(name: str, options: Options) -> Camera:
@@ -137,7 +150,12 @@ def _open(device: str) -> cv2.VideoCapture:
 
 def _mode(capture: cv2.VideoCapture) -> str:
     code = _v4l2.fourcc(capture.get(cv2.CAP_PROP_FOURCC))
-    width, height = (
-        int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-    )
+    width, height = _size(capture)
     return f"{width}x{height} at {capture.get(cv2.CAP_PROP_FPS):g} fps as {code}"
+
+
+def _size(capture: cv2.VideoCapture) -> tuple[int, int]:
+    return (
+        int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+        int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+    )

@@ -302,6 +302,24 @@ def test_a_rotated_file_goes_on_after_a_restart_and_half_a_line(tmp_path):
     assert json.loads(last)["frame"] == 3
 
 
+@pytest.mark.parametrize("zeros", [3, 4096, 9000])
+def test_zeros_that_a_power_cut_left_are_taken_away(tmp_path, zeros):
+    path = tmp_path / "o.jsonl"
+    for number in range(2):
+        sink = open_sink(str(path), max_mb=1)
+        numbered(sink, [number])
+        sink.close()
+        with path.open("ab") as file:
+            file.write(bytes(zeros))
+    path.write_bytes(path.read_bytes() + b"x")  # behind zeros there may be more
+    sink = open_sink(str(path), max_mb=1)
+    numbered(sink, [2])
+    sink.close()
+    first, second, torn, last = path.read_bytes().splitlines()
+    assert [json.loads(line)["frame"] for line in (first, second, last)] == [0, 1, 2]
+    assert torn == bytes(zeros) + b"x"
+
+
 def test_a_line_larger_than_the_limit_is_still_written(tmp_path):
     path = tmp_path / "o.jsonl"
     sink = open_sink(str(path), max_mb=1e-6)

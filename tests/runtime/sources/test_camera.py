@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from functools import partial
 
 import cv2
+import numpy as np
 import pytest
 
 from edgenn.errors import SourceError
@@ -198,3 +201,106 @@ def test_only_frames_that_are_not_usable_are_a_failure(driver, clip):
     with pytest.raises(SourceError, match="nothing usable: 50 frames in a row"):
         next(iter(source))
     assert source.dropped >= 50
+
+
+class Jpegs(Driver):
+    """Gives JPEGs as they are once that was asked for, as OpenCV's V4L2 backend does."""
+
+    sent = (b"",)
+    count = 0
+
+    def grab(self):
+        self.count += 1
+        return self._file.grab()
+
+    def retrieve(self, buffer=None):
+        assert (cv2.CAP_PROP_CONVERT_RGB, 0) in self.asked
+        data = self.sent[self.count % len(self.sent)]
+        return True, np.frombuffer(data, np.uint8).reshape(1, -1)
+
+
+def test_a_jpeg_that_is_none_is_counted_and_not_taken_for_the_one_before(clip, monkeypatch):
+    wanted = cv2.VideoCapture(str(clip)).read()[1]
+    jpegs = Jpegs(clip)
+    jpegs.sent = (cv2.imencode(".png", wanted)[1].tobytes(), bytes(5000))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: jpegs)
+    source = open_source(str(clip), Options())
+    source.fps = 0  # it has no clock here
+    frames = []
+    with pytest.raises(SourceError, match="stopped delivering after 20 frames"):
+        frames.extend(source)
+    assert [frame.index for frame in frames] == list(range(1, 20, 2))
+    assert all((frame.image == wanted).all() for frame in frames)
+    assert source.dropped == 10
+
+
+class Raw(Driver):
+    """Gives BGR3 as OpenCV's V4L2 backend does: all bytes in one row."""
+
+    rows = 96
+
+    def retrieve(self, buffer=None):
+        ok, image = self._file.retrieve()
+        return ok, image[: self.rows].reshape(1, -1) if ok else None
+
+
+def test_a_picture_that_comes_as_one_row_of_bytes_gets_its_shape(clip, monkeypatch):
+    wanted = cv2.VideoCapture(str(clip)).read()[1]
+    raw = Raw(clip)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: raw)
+    frame = next(iter(open_source(str(clip), Options())))
+    assert frame.image.shape == (96, 128, 3)
+    assert (frame.image == wanted).all()
+
+
+def test_one_row_of_too_few_bytes_is_no_picture(clip, monkeypatch):
+    raw = Raw(clip)
+    raw.rows = 50
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: raw)
+    source = open_source(str(clip), Options())
+    with pytest.raises(SourceError, match="stopped delivering after 20 frames"):
+        next(iter(source))
+    assert source.dropped == 20
+
+
+@pytest.fixture
+def plugged(tmp_path):
+    """Plugs a camera in, and out again: its node in /dev and what the kernel lists of it."""
+    folder, dev = tmp_path / "class", tmp_path / "dev"
+    dev.mkdir()
+
+    def plug(node, port, name="HD Webcam"):
+        (dev / node).touch()
+        (tmp_path / port).mkdir(exist_ok=True)
+        (folder / node).mkdir(parents=True)
+        (folder / node / "name").write_text(f"{name}\n", encoding="utf-8")
+        (folder / node / "index").write_text("0\n", encoding="utf-8")
+        (folder / node / "device").symlink_to(tmp_path / port)
+
+    def out(node):
+        (dev / node).unlink()
+        shutil.rmtree(folder / node)
+
+    return plug, out, folder, dev
+
+
+def test_a_camera_that_comes_back_under_another_number_is_found(plugged, monkeypatch, caplog):
+    plug, out, folder, dev = plugged
+    monkeypatch.setattr("edgenn.runtime.sources._v4l2.cameras", partial(nodes_in, folder, dev))
+    plug("video0", "usb-1")
+    plug("video4", "usb-2")  # one of the same make, which is another's
+    assert find(f"{dev}/video0", folder) == f"{dev}/video0"
+    out("video0")
+    with pytest.raises(SourceError, match="there is no camera"):
+        find(f"{dev}/video0", folder)
+    plug("video1", "usb-1")
+    assert find(f"{dev}/video0", folder) == f"{dev}/video1"
+    assert "video0 is" in caplog.text
+    plug("video0", "usb-3")  # a third one took its number
+    assert find(f"{dev}/video0", folder) == f"{dev}/video1"
+    out("video1")
+    assert find(f"{dev}/video0", folder) == f"{dev}/video0"
+
+
+def nodes_in(folder, dev, _):
+    return [(str(dev / node.name), "HD Webcam") for node in sorted(folder.iterdir())]
