@@ -68,22 +68,26 @@ def test_a_port_that_was_unplugged_is_opened_again_under_the_same_path(tmp_path,
     def reopen():
         return open_source(f"serial:{link}?baud=9600", XY)
 
+    others = []
+
+    def plug_in_another():
+        first.unplug()
+        others.append(Port(link))
+        # A microcontroller that was not reset does not repeat its header.
+        threading.Timer(0.3, others[0].feed, [lines[1:]]).start()
+
     with first, live.Live(reopen, reopen()) as source:
-        first.feed(lines, then=first.unplug)
-        items, count, second = iter(source), 0, None
-        for samples in items:
-            count += len(samples.times)
-            if count == 60:
-                first.__exit__()
-                second = Port(link)
-                # A microcontroller that was not reset does not repeat its header.
-                threading.Timer(0.3, second.feed, [lines[1:]]).start()
-            if count >= 100:
+        first.feed(lines, then=plug_in_another)
+        before = after = 0
+        for samples in source:
+            before += (source.reconnects == 0) * len(samples.times)
+            after += (source.reconnects == 1) * len(samples.times)
+            assert samples.channels == ("x", "y")
+            assert np.all(samples.values[:, 1] == 0)
+            if after >= 40:
                 break
-        assert samples.channels == ("x", "y")
-        assert np.all(samples.values[:, 1] == 0)
-        assert source.reconnects == 1
-        second.__exit__()
+        assert before > 40
+    others[0].__exit__()
 
 
 def test_a_port_in_use_and_wrong_settings(port):
