@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgenn import plugins
@@ -10,6 +11,7 @@ from edgenn.errors import UsageError
 from edgenn.runtime import temporal
 from edgenn.runtime.feed import refuse_other_input
 from edgenn.runtime.model import Model, load
+from edgenn.runtime.sinks import Sink
 
 
 def own(model: Model | str | Path) -> Model:
@@ -49,3 +51,34 @@ def refuse_for_streams(model: Model, wishes: list[str]) -> None:
             f"--{wishes[0].replace('_', '-')} is for models of single pictures; "
             f"{model.manifest.name} follows a stream"
         )
+
+
+def close_together(sinks: Sequence[Sink]) -> None:
+    """Close all; those with a queue at the same time, as each may take its seconds to drain it.
+
+    Raises:
+        Exception: What the first of those that failed raised; all are closed.
+    """
+    errors: list[Exception] = []
+
+    def close(sink: Sink) -> None:
+        try:
+            sink.close()
+        except Exception as error:  # noqa: BLE001  it is raised below
+            errors.append(error)
+
+    queued = [
+        threading.Thread(target=close, args=(sink,), name="edgenn closes")
+        for sink in sinks
+        if hasattr(sink, "queue")
+    ]
+    for thread in queued:
+        thread.start()
+    for sink in sinks:
+        # A window belongs to the thread of its user.
+        if not hasattr(sink, "queue"):
+            close(sink)
+    for thread in queued:
+        thread.join()
+    if errors:
+        raise errors[0]

@@ -277,8 +277,7 @@ class Pipeline:
         if self._background is not None:
             self._background.join()
         with contextlib.ExitStack() as stack:
-            for sink in self._sinks:
-                stack.callback(sink.close)
+            stack.callback(_parts.close_together, self._sinks)
             stack.callback(self._close_source)
             # First, as the threads still use the source.
             for thread in self._threads:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 from time import monotonic, sleep
@@ -519,6 +520,20 @@ def test_a_model_on_trial_that_fails_is_told_of_and_gives_no_result(squares, tin
     again.swap(bad)
     with pytest.raises(RuntimeError, match="out of luck"):
         list(results)
+
+
+def test_sinks_that_take_their_time_to_close_take_it_at_once(squares, clip):
+    class Slow(Spy):
+        def close(self):
+            sleep(0.5)
+            super().close()
+
+    slow = [Slow() for _ in range(4)]
+    with Pipeline(clip, squares, slow) as pipeline:
+        list(itertools.islice(pipeline, 3))
+        begun = monotonic()
+    assert monotonic() - begun < 1.5
+    assert [sink.closed for sink in slow] == [1] * 4
 
 
 def test_a_file_waits_while_it_is_paused(squares, clip):
