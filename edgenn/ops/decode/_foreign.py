@@ -23,11 +23,15 @@ from edgenn.types import Floats
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 Candidates = Annotated[int, Field(gt=0, le=3000)]
+# Net pixels per cell of each grid.
+Strides = Annotated[
+    tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(min_length=1, max_length=16)
+]
+# Number of key points, and numbers of each.
+Keypoints = tuple[Annotated[int, Field(ge=0, le=1000)], Annotated[int, Field(ge=2, le=3)]]
 
 # More rows than any detector has; a file that claims more is damaged.
 MAX_ROWS = 1_000_000
-# exp of more than this is no box but a damaged model.
-MAX_LOG = 8.0
 # Net pixels beyond which a coordinate is no place in a picture; keeps areas finite.
 MAX_PIXELS = 1e6
 # No box of a file that gives 0..1 has a coordinate above this.

@@ -8,6 +8,9 @@ import numpy as np
 
 from edgenn.types import Floats
 
+# exp of more than this many cells is no box but a damaged model.
+MAX_LOG = 8.0
+
 
 def cell_count(size: tuple[int, int], strides: Iterable[int]) -> int:
     """How many cells the grids of these strides have on a picture of height, width."""

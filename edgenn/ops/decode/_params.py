@@ -29,3 +29,14 @@ def parse(kind: type[T], params: Mapping[str, Any]) -> T:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ModelError(f"decode parameters do not fit: {faults}") from error
+
+
+def of_pictures(size: tuple[int, int] | None, layout: str) -> tuple[int, int]:
+    """The input size of a layout that is for pictures alone.
+
+    Raises:
+        ModelError: The model takes windows.
+    """
+    if size is None:
+        raise ModelError(f"the {layout} layout decodes pictures, but the model takes windows")
+    return size

@@ -35,7 +35,7 @@ from edgenn.ops.decode._foreign import (
     sound,
     squeezed,
 )
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -127,8 +127,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the blaze layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "blaze")
     middles = anchors(size, p.cells)
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:

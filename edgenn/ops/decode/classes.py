@@ -10,9 +10,12 @@ import numpy as np
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
+from edgenn.ops.decode._foreign import softmax
 from edgenn.ops.decode._params import parse
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Classification, Floats
+
+__all__ = ["Params", "build", "recognise", "settle", "sigmoid", "softmax"]
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,6 @@ def build(
         return Classification(_SCORES[activation](logits), labels)
 
     return decode
-
-
-def softmax(logits: Floats) -> Floats:
-    """Softmax over the last axis, float32."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
 
 
 def sigmoid(logits: Floats) -> Floats:

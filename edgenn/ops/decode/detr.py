@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import (
     Candidates,
@@ -30,7 +29,7 @@ from edgenn.ops.decode._foreign import (
     sound,
     squeezed,
 )
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import Ids, above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -65,8 +64,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the detr layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "detr")
     classes = len(labels)
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:

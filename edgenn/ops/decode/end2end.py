@@ -27,6 +27,7 @@ from edgenn.ops.decode._foreign import (
     UNIT,
     Count,
     Kept,
+    Keypoints,
     Share,
     is_tensorrt,
     keypoints,
@@ -35,7 +36,7 @@ from edgenn.ops.decode._foreign import (
     tensor,
 )
 from edgenn.ops.decode._grid import cell_count
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -62,10 +63,7 @@ class Params:
     conf: Share = 0.25
     max_det: Count = 300
     normalized: bool | None = None
-    keypoints: tuple[Annotated[int, Field(ge=0, le=1000)], Annotated[int, Field(ge=2, le=3)]] = (
-        0,
-        3,
-    )
+    keypoints: Keypoints = (0, 3)
     rest: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
@@ -74,8 +72,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the end2end layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "end2end")
     sides = np.array([size[1], size[0]], np.float32)
     count, each = p.keypoints
     read = {"rows": _rows, "batch": _batch, "lists": _lists}[p.form]

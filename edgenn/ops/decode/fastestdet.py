@@ -25,7 +25,7 @@ from edgenn.ops.decode._foreign import (
     sound,
     tensor,
 )
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -58,8 +58,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the fastestdet layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "fastestdet")
     height, width = (side // STRIDE for side in size)
     channels = 5 + len(labels)
     # No class is above 1, so this much objectness is needed at least.

@@ -24,7 +24,7 @@ from pydantic import Field
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import Kept, Share, in_order, sigmoid, sound, tensor
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import finish
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -77,8 +77,7 @@ def build(
 ) -> Decoder:
     """Make the decoder; where there is ``handedness``, the labels are left and right."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the landmarks layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "landmarks")
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         points = _points(tensor(outputs, "points", "landmarks"), p)

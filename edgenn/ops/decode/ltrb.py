@@ -23,17 +23,14 @@ from pydantic import Field
 from edgenn.errors import ModelError
 from edgenn.ops.boxes import Form
 from edgenn.ops.decode import Decoder
-from edgenn.ops.decode._grid import centers
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._grid import MAX_LOG, centers
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.plugins import suggestion
 from edgenn.types import Detections, Floats
 
 __all__ = ["MAX_LOG", "Params", "build", "centers", "to_boxes"]
-
-# exp of more than this many cells is no box but a damaged model.
-MAX_LOG = 8.0
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the ltrb layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "ltrb")
     points, scales = centers(size, p.strides)
     threshold = _thresholds(p, labels)
 

@@ -18,7 +18,7 @@ import numpy as np
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import MAX_ROWS, Count, Share, scaled, sound, squeezed, tensor
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -46,8 +46,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the movenet layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "movenet")
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         values = tensor(outputs, "people", "movenet")

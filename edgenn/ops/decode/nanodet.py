@@ -14,12 +14,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import IMAGENET, Candidates, Count, Share, rows, sound
+from edgenn.ops.decode._foreign import IMAGENET, Candidates, Count, Share, Strides, rows, sound
 from edgenn.ops.decode._grid import cell_count, centers
 from edgenn.ops.decode._integral import boxes as to_boxes
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -43,9 +42,7 @@ class Params:
         candidates: At most so many boxes go into NMS, the best ones.
     """
 
-    strides: Annotated[
-        tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(min_length=1, max_length=16)
-    ] = (8, 16, 32, 64)
+    strides: Strides = (8, 16, 32, 64)
     reach: Annotated[int, Field(gt=0, le=64)] = 7
     offset: Share = 0.0
     conf: Share = 0.35
@@ -59,8 +56,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the nanodet layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "nanodet")
     middles, strides = centers(size, p.strides)
     points = middles + (p.offset - 0.5) * strides
     classes = len(labels)

@@ -16,12 +16,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import IMAGENET, Candidates, Count, Share, rows, sound
+from edgenn.ops.decode._foreign import IMAGENET, Candidates, Count, Share, Strides, rows, sound
 from edgenn.ops.decode._grid import cell_count, centers
 from edgenn.ops.decode._integral import boxes as to_boxes
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import Ids, above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -43,9 +42,7 @@ class Params:
         candidates: At most so many boxes go into NMS, the best ones.
     """
 
-    strides: Annotated[
-        tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(min_length=1, max_length=16)
-    ] = (8, 16, 32, 64)
+    strides: Strides = (8, 16, 32, 64)
     reach: Annotated[int, Field(gt=0, le=64)] = 7
     conf: Share = 0.4
     iou: Share = 0.5
@@ -58,8 +55,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the picodet layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "picodet")
     points = {stride: centers(size, (stride,))[0] for stride in p.strides}
     numbers = 4 * (p.reach + 1)
 

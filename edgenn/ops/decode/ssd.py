@@ -19,11 +19,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._anchors import Anchors, Listed, MultiScale, Octaves, count, generate
 from edgenn.ops.decode._foreign import (
-    MAX_LOG,
     Candidates,
     Count,
     Share,
@@ -35,7 +33,8 @@ from edgenn.ops.decode._foreign import (
     sound,
     squeezed,
 )
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._grid import MAX_LOG
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import Ids, above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -80,8 +79,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the ssd layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "ssd")
     anchors = generate(p.anchors, size) if p.form == "offsets" else None
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:

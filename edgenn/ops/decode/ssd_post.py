@@ -34,7 +34,7 @@ from edgenn.ops.decode._foreign import (
     squeezed,
     tensor,
 )
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -69,8 +69,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the ssd_post layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "ssd_post")
     # Whether classes and scores change places; None as long as no frame has told.
     swapped: list[bool | None] = [False if p.told_by == "names" else None]
 

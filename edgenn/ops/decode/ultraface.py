@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import Candidates, Count, Share, rows, scaled, sound, squeezed
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -47,8 +46,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the ultraface layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "ultraface")
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         corners = rows(outputs, "boxes", "ultraface", (None, 4))

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import (
     UNIT,
@@ -28,7 +27,7 @@ from edgenn.ops.decode._foreign import (
     sound,
 )
 from edgenn.ops.decode._grid import cell_count
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -67,8 +66,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the yolov5 layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "yolov5")
     sides = np.array([size[1], size[0]] * 2, np.float32)
     last = 5 + len(labels)
     is_unit = p.normalized

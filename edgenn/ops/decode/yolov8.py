@@ -21,6 +21,7 @@ from edgenn.ops.decode._foreign import (
     UNIT,
     Candidates,
     Count,
+    Keypoints,
     Share,
     from_middle,
     keypoints,
@@ -29,7 +30,7 @@ from edgenn.ops.decode._foreign import (
     tensor,
 )
 from edgenn.ops.decode._grid import cell_count
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
@@ -61,10 +62,7 @@ class Params:
     max_det: Count = 300
     candidates: Candidates = 300
     normalized: bool | None = None
-    keypoints: tuple[Annotated[int, Field(ge=0, le=1000)], Annotated[int, Field(ge=2, le=3)]] = (
-        0,
-        3,
-    )
+    keypoints: Keypoints = (0, 3)
     rest: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
@@ -73,8 +71,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the yolov8 layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "yolov8")
     sides = np.array([size[1], size[0]], np.float32)
     count, each = p.keypoints
     classes = len(labels)

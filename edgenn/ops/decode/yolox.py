@@ -18,13 +18,11 @@ from pydantic import Field
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import sound
-from edgenn.ops.decode._params import parse
+from edgenn.ops.decode._grid import MAX_LOG
+from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
-
-# exp of more than this many cells is no box but a damaged model.
-_MAX_LOG = 8.0
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,7 @@ def build(
 ) -> Decoder:
     """Make the decoder for one input size."""
     p = parse(Params, params)
-    if size is None:
-        raise ModelError("the yolox layout decodes pictures, but the model takes windows")
+    size = of_pictures(size, "yolox")
     points, scales = corners(size, p.strides)
     shape = (len(points), 5 + len(labels))
 
@@ -83,7 +80,7 @@ def build(
         if not len(best):
             return Detections.empty(labels)
         middle = (rows[cells, :2] + points[cells]) * scales[cells]
-        half = np.exp(rows[cells, 2:4].clip(max=_MAX_LOG)) * scales[cells] / 2
+        half = np.exp(rows[cells, 2:4].clip(max=MAX_LOG)) * scales[cells] / 2
         boxes = np.concatenate([middle - half, middle + half], 1)
         return finish((boxes, best.clip(max=1), class_ids), p, labels, geometry)
 
