@@ -23,7 +23,7 @@ from edgenn.cli._updates import Origin, UpdateFlags, update_options
 from edgenn.errors import UsageError
 from edgenn.runtime import systemd
 from edgenn.runtime.files import resolve
-from edgenn.runtime.foreign import is_foreign, load_any
+from edgenn.runtime.foreign import is_foreign, load_foreign
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.sinks import Sink
 
@@ -112,9 +112,10 @@ def _foreign(
     name: str | None, flags: ForeignFlags, updates: UpdateFlags, wishes: dict[str, Any]
 ) -> Origin | None:
     """A model file from elsewhere, where one is named and nothing has to be signed."""
-    is_bare = name is not None and is_foreign(resolve(name))
-    if name is not None and is_bare and not updates.require_key and updates.bundle_url is None:
-        return Origin(load_any(resolve(name), wishes=flags.wishes(), **wishes), name)
+    if name is not None and not updates.require_key and updates.bundle_url is None:
+        path = resolve(name)
+        if is_foreign(path):
+            return Origin(load_foreign(path, flags.wishes(), **wishes), name)
     if flags.given():
         raise UsageError(
             f"{name or 'the model'} says itself what it is: it takes no --as, --labels, "

@@ -251,7 +251,7 @@ def load(
         from edgenn.runtime import foreign  # it makes models itself
 
         if foreign.is_foreign(found):
-            return foreign.load_any(found, engine=engine, **wishes)
+            return foreign.load_foreign(found, foreign.Wishes(), engine=engine, **wishes)
         return Model(*find(path, engine, precision), **wishes)
     bundle = open_bundle(found)
     return from_bundle(bundle, choose(bundle, engine, precision), **wishes)

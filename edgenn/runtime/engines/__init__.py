@@ -7,7 +7,7 @@ turn arrays into arrays; what they mean is the manifest's business:
 - ``open_model(data: bytes, threads: int) -> Engine``.
 - ``read_manifest(data: bytes) -> str | None``: the JSON embedded in the file.
 
-For files that edgenn did not write a fourth, ``read_extras(data: bytes) -> Extras``.
+For files that edgenn did not write a fourth, ``read_extras(data, engine) -> Extras``.
 One that can compute elsewhere than on the CPU, or write a profile, has a fourth:
 
 - ``open_on(data: bytes, threads: int, wish: Wish, profile: str | None) -> Engine``.

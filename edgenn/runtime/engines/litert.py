@@ -140,12 +140,13 @@ def read_manifest(data: bytes) -> str | None:
         raise ModelError(f"the manifest in it is damaged: {error}") from error
 
 
-def read_extras(data: bytes) -> Extras:
+def read_extras(data: bytes, engine: LiteRtEngine) -> Extras:
     """Text files in the zip appended to the file, and its TFLite Metadata.
 
     Raises:
         ModelError: Damaged.
     """
+    del engine
     files: dict[str, str] = {}
     if zipfile.is_zipfile(io.BytesIO(data)):
         try:

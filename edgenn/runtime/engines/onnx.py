@@ -70,6 +70,11 @@ class OnnxEngine:
             for name, value in zip(self.outputs, values, strict=True)
         }
 
+    def metadata(self) -> dict[str, str]:
+        """The file's ``metadata_props``."""
+        found: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return found
+
     def end_profiling(self) -> str:
         """Path of the profile of all that ran; see `open_on`."""
         return str(self._session.end_profiling())
@@ -109,13 +114,16 @@ def open_model(data: bytes, threads: int) -> OnnxEngine:
     return OnnxEngine(_session(data, threads))
 
 
-def merged(path: Path) -> bytes:
+def merged(path: Path, data: bytes) -> bytes:
     """A model with the weights that lie beside it, as one file.
+
+    Args:
+        path: Where the model lies.
+        data: The model.
 
     Raises:
         ModelError: A weight file is missing, too large, or not in the model's folder.
     """
-    data = path.read_bytes()
     outside = external_files(data)
     if not outside:
         return data
@@ -137,14 +145,10 @@ def merged(path: Path) -> bytes:
     return with_weights(data, read)
 
 
-def read_extras(data: bytes) -> Extras:
-    """What the file's ``metadata_props`` say.
-
-    Raises:
-        ModelError: Not a model that onnxruntime can load.
-    """
-    found = _session(data, 1).get_modelmeta().custom_metadata_map
-    return Extras({k[:256]: v for k, v in found.items() if len(v) <= _MAX_TEXT})
+def read_extras(data: bytes, engine: OnnxEngine) -> Extras:
+    """What the file's ``metadata_props`` say, from the engine that has loaded it."""
+    del data
+    return Extras({k[:256]: v for k, v in engine.metadata().items() if len(v) <= _MAX_TEXT})
 
 
 def open_on(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edgenn import plugins
 from edgenn.bundle.manifest import EngineName
@@ -21,55 +21,58 @@ from edgenn.runtime.model import Model, load
 
 _log = logging.getLogger(__name__)
 
-__all__ = ["Described", "Wishes", "describe", "is_foreign", "load_any"]
+__all__ = ["Described", "Wishes", "describe", "is_foreign", "load_any", "load_foreign"]
 
 
 def load_any(
     path: str | Path,
     labels: tuple[str, ...] = (),
     *,
-    engine: EngineName | Literal["auto"] = "auto",
-    threads: int = 0,
-    conf: float | None = None,
-    iou: float | None = None,
-    provider: Provider = "auto",
-    half: bool = False,
     wishes: Wishes | None = None,
+    **place: Any,  # noqa: ANN401  load's own
 ) -> Model:
     """Load a model that edgenn wrote, or a foreign ONNX or TFLite file.
-
-    What is inferred of a foreign file is logged line by line.
 
     Args:
         path: As for `edgenn.load`.
         labels: Class names of a foreign model; None given: the file's, or a known list.
-        engine: Engine to run it with.
-        threads: Worker threads of the engine; 0 lets it choose.
-        conf: Confidence threshold, 0..1; None keeps the model's own.
-        iou: Overlap threshold, 0..1; None keeps the model's own.
-        provider: Where ONNX Runtime computes; see `edgenn.load`.
-        half: TensorRT may compute in fp16.
         wishes: What the user says of a foreign file.
+        place: Engine, threads, thresholds and provider, as `edgenn.load` takes them.
 
     Raises:
         ModelError: Missing, damaged, or of a layout that is not known.
         UsageError: The file leaves open what a flag must say.
     """
-    file = Path(path)
-    if not is_foreign(file):
-        return load(
-            path,
-            engine=engine,
-            threads=threads,
-            conf=conf,
-            iou=iou,
-            provider=provider,
-            half=half,
-        )
+    if not is_foreign(Path(path)):
+        return load(path, **place)
     wishes = wishes or Wishes()
-    if labels:
-        wishes = wishes.with_labels(labels)
-    found = describe(file, wishes, threads)
+    return load_foreign(Path(path), wishes.with_labels(labels) if labels else wishes, **place)
+
+
+def load_foreign(
+    path: Path,
+    wishes: Wishes,
+    *,
+    engine: EngineName | Literal["auto"] = "auto",
+    threads: int = 0,
+    provider: Provider = "auto",
+    **more: Any,  # noqa: ANN401  load's own
+) -> Model:
+    """Load a foreign file; what is inferred of it is logged line by line.
+
+    Args:
+        path: A file that `is_foreign`.
+        wishes: What the user says of it.
+        engine: Engine to run it with.
+        threads: Worker threads of the engine; 0 lets it choose.
+        provider: Where ONNX Runtime computes.
+        more: The other arguments of `edgenn.load`, but for the precision.
+
+    Raises:
+        ModelError: Damaged, or of a layout that is not known.
+        UsageError: The file leaves open what a flag must say.
+    """
+    found = describe(path, wishes, threads)
     (variant,) = found.manifest.variants
     if engine not in ("auto", variant.engine):
         raise UsageError(f"{path} runs on the {variant.engine} engine, not on {engine}")
@@ -78,14 +81,5 @@ def load_any(
     plugin = plugins.load(engines, variant.engine)
     # It was tried on the processor; a GPU needs a session of its own.
     gpu = provider not in ("auto", "cpu") or (provider == "auto" and plugin.has_gpu())
-    return Model(
-        found.manifest,
-        variant,
-        found.data,
-        threads=threads,
-        conf=conf,
-        iou=iou,
-        provider=provider,
-        half=half,
-        engine=None if gpu else found.engine,
-    )
+    more |= {"threads": threads, "provider": provider, "engine": None if gpu else found.engine}
+    return Model(found.manifest, variant, found.data, **more)

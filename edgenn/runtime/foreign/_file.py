@@ -62,9 +62,9 @@ def open_file(path: Path, threads: int = 1) -> Opened:
     plugin = plugins.load(engines, name)
     try:
         if name == "onnx":
-            data = plugin.merged(path)
-        extras = plugin.read_extras(data)
+            data = plugin.merged(path, data)
         engine: engines.Engine = plugin.open_model(data, threads)
+        extras = plugin.read_extras(data, engine)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     if len(engine.inputs) + len(engine.outputs) > MAX_TENSORS:
