@@ -131,11 +131,7 @@ class MqttSink(Sink):
                 self._say("offline").wait_for_publish(1.0)
             except (RuntimeError, ValueError):  # the connection broke just now: the will says it
                 _log.debug("%s: left without a word", self._address.name)
-        self._client.disconnect()
-        # A host name that nobody resolves would hold it up for long.
-        stop = threading.Thread(target=self._client.loop_stop, daemon=True)
-        stop.start()
-        stop.join(_CONNECT_S)
+        let_go(self._client)
         if not self._spool.is_empty():
             self._spool.sync()
             _log.warning(
@@ -146,15 +142,9 @@ class MqttSink(Sink):
 
     def _connect(self) -> Client:
         at = self._address
-        client = Client(CallbackAPIVersion.VERSION2)
-        client.connect_timeout = _CONNECT_S
+        client = new_client(at, self._tls)
         client.max_inflight_messages_set(2 * _IN_FLIGHT)
-        client.reconnect_delay_set(1, _SLOWEST_RETRY_S)
         client.will_set(f"{at.topic}/status", "offline", qos=1, retain=True)
-        if at.user is not None:
-            client.username_pw_set(at.user, at.password)
-        if at.tls:
-            client.tls_set_context(self._tls or ssl.create_default_context())
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
@@ -294,6 +284,32 @@ def open_sink(
         raise UsageError("--mqtt-ca, --mqtt-cert and --mqtt-key need an address with mqtts://")
     folder = Path(buffer) if buffer else _state_folder()
     return MqttSink(address, folder, tls=tls, home=home)
+
+
+def new_client(at: Address, tls: ssl.SSLContext | None) -> Client:
+    """A client for a broker that comes and goes, not yet connected.
+
+    Args:
+        at: The broker.
+        tls: Certificates; None for those that the system trusts.
+    """
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.connect_timeout = _CONNECT_S
+    client.reconnect_delay_set(1, _SLOWEST_RETRY_S)
+    if at.user is not None:
+        client.username_pw_set(at.user, at.password)
+    if at.tls:
+        client.tls_set_context(tls or ssl.create_default_context())
+    return client
+
+
+def let_go(client: Client) -> None:
+    """Disconnect; waits a few seconds at most for the thread of paho."""
+    client.disconnect()
+    # A host name that nobody resolves would hold it up for long.
+    stop = threading.Thread(target=client.loop_stop, daemon=True)
+    stop.start()
+    stop.join(_CONNECT_S)
 
 
 def tls_context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:

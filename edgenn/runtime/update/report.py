@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 EVERY_S = 30.0
-_CONNECT_S = 3.0
 
 
 class Reporter(Sink):
@@ -82,6 +81,8 @@ class Reporter(Sink):
         """Say that the device is offline, if there is a broker; may be called again."""
         if self._closed.is_set():
             return
+        from edgenn.runtime.sinks.mqtt import let_go
+
         self._closed.set()
         self._wake.set()
         self._thread.join()
@@ -91,24 +92,14 @@ class Reporter(Sink):
                 gone.wait_for_publish(1.0)
             except (RuntimeError, ValueError):  # the connection broke just now: the will says it
                 _log.debug("%s: left without a word", self._address.name)
-        self._client.disconnect()
-        stop = threading.Thread(target=self._client.loop_stop, daemon=True)
-        stop.start()
-        stop.join(_CONNECT_S)
+        let_go(self._client)
 
     def _connect(self, tls: ssl.SSLContext | None) -> Client:
-        from paho.mqtt.client import Client  # of the extra mqtt
-        from paho.mqtt.enums import CallbackAPIVersion
+        from edgenn.runtime.sinks.mqtt import new_client  # of the extra mqtt
 
         at = self._address
-        client = Client(CallbackAPIVersion.VERSION2)
-        client.connect_timeout = _CONNECT_S
-        client.reconnect_delay_set(1, 30)
+        client = new_client(at, tls)
         client.will_set(at.topic, self._offline(), qos=1, retain=True)
-        if at.user is not None:
-            client.username_pw_set(at.user, at.password)
-        if at.tls:
-            client.tls_set_context(tls or ssl.create_default_context())
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.connect_async(at.host, at.port, keepalive=30)
