@@ -7,39 +7,14 @@ import threading
 from time import monotonic, sleep
 
 import pytest
+from spies import Spy
 
 import edgenn
 from edgenn import Pipeline
 from edgenn.errors import ModelError, SinkError, UsageError
 from edgenn.runtime import degrade as degrade_module
 from edgenn.runtime import feed as feed_module
-from edgenn.runtime.sinks import Sink
 from edgenn.runtime.sinks.memory import MemorySink
-
-
-@pytest.fixture
-def squares(tiny):
-    return edgenn.load(tiny / "tiny-detect.edgenn")
-
-
-@pytest.fixture
-def levels(tiny):
-    return edgenn.load(tiny / "tiny-sequence.edgenn")
-
-
-class Spy(Sink):
-    """Counts what happens to it, and raises what it is told to at a number."""
-
-    def __init__(self, at=None, error=None):
-        self.written, self.closed, self.at, self.error = 0, 0, at, error
-
-    def write(self, result):
-        if self.written == self.at:
-            raise self.error
-        self.written += 1
-
-    def close(self):
-        self.closed += 1
 
 
 def test_a_model_is_swapped_while_it_runs_and_no_frame_is_lost(squares, tiny, clip):

@@ -7,42 +7,18 @@ from time import monotonic, sleep
 
 import numpy as np
 import pytest
+from spies import Spy
 
 import edgenn
 from edgenn import Pipeline, Samples
 from edgenn.errors import ModelError, SinkError, SourceError, UsageError
 from edgenn.runtime import pipeline as pipeline_module
-from edgenn.runtime.sinks import Finished, Sink
+from edgenn.runtime.sinks import Finished
 from edgenn.runtime.sinks.jsonl import open_sink
 from edgenn.runtime.sinks.memory import MemorySink
 from edgenn.runtime.sources import Options, open_source
 
 STAGES = ["capture", "preprocess", "inference", "decode", "total"]
-
-
-@pytest.fixture
-def squares(tiny):
-    return edgenn.load(tiny / "tiny-detect.edgenn")
-
-
-@pytest.fixture
-def levels(tiny):
-    return edgenn.load(tiny / "tiny-sequence.edgenn")
-
-
-class Spy(Sink):
-    """Counts what happens to it, and raises what it is told to at a number."""
-
-    def __init__(self, at=None, error=None):
-        self.written, self.closed, self.at, self.error = 0, 0, at, error
-
-    def write(self, result):
-        if self.written == self.at:
-            raise self.error
-        self.written += 1
-
-    def close(self):
-        self.closed += 1
 
 
 def test_one_result_per_frame_in_order(squares, clip):
@@ -394,7 +370,10 @@ def test_of_a_live_source_a_slow_sink_loses_frames_and_the_model_none(squares):
 
 
 def test_of_a_live_source_a_sink_that_fails_is_tried_again(squares, caplog):
-    broken = Spy(3, SinkError("full"))
+    class Broken(Spy):  # of this module, by whose name it is counted
+        pass
+
+    broken = Broken(3, SinkError("full"))
     summary = Pipeline("test://?size=64x48&fps=50", squares, [broken], max_frames=20).run()
     assert summary.frames == 20
     _, dropped, failed = summary.sinks["test_pipeline"]
