@@ -67,6 +67,7 @@ class Live(Source):
     ) -> None:
         self.name, self.fps = source.name, source.fps
         self.channels: tuple[str, ...] = getattr(source, "channels", ())
+        self.waits = source.waits
         self.dropped = self.reconnects = self.connection = 0
         self.stall = stall
         self._reopen, self._retries = reopen, retries
@@ -126,6 +127,7 @@ class Live(Source):
         with self._changed:
             while not self._stopped:
                 if self._readings:
+                    self._changed.notify_all()
                     return self._readings.popleft()
                 if self._frame is not None:
                     entry, self._frame = self._frame, None
@@ -204,6 +206,10 @@ class Live(Source):
                 self.dropped += self._frame is not None
                 self._frame = self.reconnects, item
             else:
+                while self.waits and len(self._readings) >= _MOST_READINGS:
+                    self._changed.wait(_POLL_S)
+                    if reader.left.is_set():
+                        return False
                 if len(self._readings) >= _MOST_READINGS:
                     self._readings.popleft()
                     self.dropped += 1
@@ -285,6 +291,7 @@ class _Reader(threading.Thread):
             for item in source:
                 self._live.lost(source.dropped - lost)
                 lost = source.dropped
+                self.begin(None)  # it may have to wait for the consumer
                 if not self._live.put(self, item):
                     return
                 self.begin(self._live.stall)

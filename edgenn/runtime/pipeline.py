@@ -389,7 +389,14 @@ class Pipeline:
                 self.health.sink(name, counts)
             return sink
         counts = self.health.sink(name)
-        return QueuedSink(sink, name, every=not self._live, copies=copies, counts=counts)
+        return QueuedSink(
+            sink,
+            name,
+            every=not self._live,
+            waits=bool(getattr(self._source, "waits", False)),
+            copies=copies,
+            counts=counts,
+        )
 
     def _close_source(self) -> None:
         close = getattr(self._source, "close", None)

@@ -174,7 +174,7 @@ def test_a_cancelled_task_closes_its_pipeline(squares):
     spy = Spy()
 
     async def follow():
-        async for _ in Pipeline("test://?size=64x48&fps=20&stall_at=3", squares, [spy]):
+        async for _ in Pipeline("test://?size=64x48&fps=20&stall_at=3&stall=5", squares, [spy]):
             pass
 
     async def main():

@@ -27,10 +27,12 @@ from edgenn.errors import SourceError
 from edgenn.runtime import live
 from edgenn.runtime.live import Live
 from edgenn.runtime.pipeline import open_for
+from edgenn.runtime.sinks.memory import MemorySink
 from edgenn.runtime.sources import Source, open_source
 
 RATE = 50
 BITS = 12
+_earlier = set()  # threads of tests before, some of which hang in a source made for that
 
 
 def draw(number):
@@ -109,6 +111,7 @@ def server():
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
     monkeypatch.setattr(live, "_FIRST_WAIT_S", 0.05)
+    _earlier.update(threading.enumerate())
 
 
 @pytest.fixture
@@ -126,7 +129,8 @@ def keep(url, **options):
 
 
 def readers():
-    return [t for t in threading.enumerate() if t.name.startswith("edgenn reads")]
+    new = set(threading.enumerate()) - _earlier
+    return [t for t in new if t.name.startswith("edgenn reads")]
 
 
 def wait_until(condition, seconds=5.0):
@@ -321,6 +325,46 @@ def test_no_window_spans_a_failure(tiny):
     assert len(windows) - 1 == 2 * ((100 - 20) // 5 + 1)
     assert not any(w.start < 5 <= w.end for w in windows)
     assert (pipeline.health.gaps, pipeline.health.reconnects) == (1, 1)
+
+
+def piped(count):
+    """A sensor whose program waits while nothing is taken."""
+    wrist = Wrist(count=count)
+    wrist.waits = True
+    return Live(Wrist, wrist)
+
+
+def test_of_a_pipe_nothing_is_lost_however_late_it_is_taken(tiny):
+    count = live._MOST_READINGS + 300
+    source = piped(count)
+    items = iter(source)
+    taken = [next(items)]
+    sleep(0.3)
+    assert readers()
+    assert [i.times[0] for i in [*taken, *items]] == [5 * i / 20 for i in range(count)]
+    assert source.dropped == 0
+
+    class Late(MemorySink):
+        inline = False
+
+        def write(self, result):
+            sleep(0.02)
+            super().write(result)
+
+    late = Late()
+    summary = Pipeline(piped(60), edgenn.load(tiny / "tiny-sequence.edgenn"), [late]).run()
+    # The last one again, with the event that the end of the stream makes.
+    assert (summary.frames, len(late.results)) == (57, 58)
+
+
+def test_closing_does_not_wait_for_a_pipe_that_is_not_read():
+    source = piped(live._MOST_READINGS + 300)
+    next(iter(source))
+    sleep(0.3)
+    begun = monotonic()
+    source.close()
+    assert monotonic() - begun < 0.5
+    wait_until(lambda: not readers())
 
 
 def test_closing_does_not_wait_for_an_opening_that_hangs():

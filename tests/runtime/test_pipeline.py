@@ -444,7 +444,9 @@ def test_sinks_that_take_their_time_to_close_take_it_at_once(squares, clip):
 def test_the_loop_says_that_it_lives_also_while_nothing_comes(squares):
     beats = []
     pipeline = Pipeline(
-        "test://?size=64x48&fps=20&stall_at=2", squares, on_beat=lambda _: beats.append(monotonic())
+        "test://?size=64x48&fps=20&stall_at=2&stall=5",
+        squares,
+        on_beat=lambda _: beats.append(monotonic()),
     )
     threading.Timer(1.0, pipeline.stop).start()
     assert pipeline.run().frames == 2

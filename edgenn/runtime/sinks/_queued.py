@@ -24,6 +24,8 @@ from edgenn.types import Frame, Result
 _log = logging.getLogger(__name__)
 # What comes from a file is written to the end, unless the target hangs.
 _PATIENCE_S = 60.0
+# What comes through a pipe can wait, but a target that hangs must not stop the others.
+_PIPE_S = 5.0
 _LAST_WORD = 0.5  # seconds that a worker has to notice that its time is over
 
 
@@ -86,20 +88,25 @@ class Queued(Generic[T]):
         self._woken = True  # what an earlier run left may be waiting
         self._deadline: float | None = None
         self._over = threading.Event()
-        self._outage = False
+        self._outage = self._hangs = False
         self._thread = threading.Thread(target=self._work, name=f"edgenn {name}", daemon=True)
         self._thread.start()
 
-    def put(self, item: T, *, wait: bool = False) -> None:
+    def put(self, item: T, *, patience: float = 0.0) -> None:
         """Hand over one item; the caller must not change it any more.
 
         Args:
             item: The item.
-            wait: Wait for room, rather than drop the oldest.
+            patience: Seconds to wait for room before the oldest is dropped. After one such
+                wait in vain, nothing waits until there is room again.
         """
         with self._changed:
-            if wait:
-                self._changed.wait_for(self._has_room)
+            if self._has_room():
+                self._hangs = False
+            elif patience and not self._hangs:
+                self._hangs = not self._changed.wait_for(
+                    self._has_room, None if patience == inf else patience
+                )
             if self._deadline is not None or self.finished:
                 self.counts.dropped += 1
                 return
@@ -221,6 +228,7 @@ class QueuedSink(Sink):
         drain_s: Seconds that `close` gives to what still waits.
         every: Wait where the queue is full, and raise what the sink raises. Otherwise the
             oldest result goes, and failures are logged and counted.
+        waits: Wait some seconds where the queue is full, before the oldest result goes.
         copies: Write copies of the frames, for sources that reuse their buffers.
         counts: Where to count.
 
@@ -236,11 +244,13 @@ class QueuedSink(Sink):
         limit: int = 8,
         drain_s: float = 5.0,
         every: bool = False,
+        waits: bool = False,
         copies: bool = True,
         counts: SinkCounts | None = None,
     ) -> None:
         self._sink = sink
         self._every, self._copies = every, copies
+        self._patience = inf if every else _PIPE_S * waits
         self._error: Exception | None = None
         drain_s = _PATIENCE_S if every else drain_s
         self.queue: Queued[Result] = Queued(
@@ -263,7 +273,7 @@ class QueuedSink(Sink):
             result = dataclasses.replace(
                 result, item=dataclasses.replace(item, image=item.image.copy())
             )
-        self.queue.put(result, wait=self._every)
+        self.queue.put(result, patience=self._patience)
 
     def close(self) -> None:
         """Drain the queue and close the sink.

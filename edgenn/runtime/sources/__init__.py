@@ -69,6 +69,8 @@ class Source(Protocol):
     Attributes:
         name: What the user named, fit to show: without a URL's password.
         live: True where time passes whether or not frames are taken.
+        waits: True for a live one that is asked for nothing while nothing is taken, and loses
+            nothing by it: the program at the other end of a pipe waits.
         fps: Frames or readings per second; 0 where nobody knows.
         dropped: Items so far that existed but could not be delivered.
     """
@@ -77,6 +79,7 @@ class Source(Protocol):
     live: bool
     fps: float
     dropped: int
+    waits: bool = False
 
     def __iter__(self) -> Iterator[Item]:
         """Deliver everything in order, and close at the end.

@@ -1,8 +1,9 @@
 """Standard input: lines from another program, as ``program | edgenn run watch --sensor -``.
 
 The lines are described in `edgenn.runtime.sources._lines`. Heeds ``channels`` and
-``rate``. The end of the input is the end. Where the program sends a recording faster or
-slower than it was made, the steps between its times are kept all the same.
+``rate``. The end of the input is the end, and nothing is lost: the program waits where it
+writes faster than is read. Where it sends a recording faster or slower than it was made,
+the steps between its times are kept all the same.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _CHUNK = 4096
 
 class Stdin(TextSource):
     """Standard input, which stays open when the source is closed."""
+
+    waits = True
 
     def __init__(self, options: Options) -> None:
         try:

@@ -72,6 +72,24 @@ def test_writing_takes_no_time_while_the_target_hangs():
     assert queue.counts.dropped == 999
 
 
+def test_what_is_patient_waits_once_for_a_target_that_hangs_and_again_when_it_works():
+    release = threading.Event()
+    queue = Queued("hung", lambda _: release.wait(10), limit=3, drain_s=0.2)
+    start = monotonic()
+    for i in range(100):
+        queue.put(i, patience=0.4)
+    assert 0.4 <= monotonic() - start < 1
+    release.set()
+    while queue.delivered < 4:
+        sleep(0.01)
+    dropped = queue.counts.dropped
+    queue._deliver = lambda _: sleep(0.01)
+    for i in range(50):
+        queue.put(i, patience=0.4)
+    queue.close()
+    assert queue.counts.dropped == dropped
+
+
 def test_close_delivers_what_waits_and_ends_the_thread():
     seen = []
     queue = Queued("fine", lambda i: (sleep(0.001), seen.append(i)))
