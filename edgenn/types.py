@@ -212,6 +212,21 @@ Prediction = Detections | Classification
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """A line or zone that is watched, to be drawn.
+
+    Attributes:
+        text: Its name, and what was counted there.
+        points: (N, 2) float64 x and y in frame pixels, at least two.
+        closed: The last point is joined to the first.
+    """
+
+    text: str
+    points: NDArray[np.float64]
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """All that the pipeline knows of one frame or window.
 
@@ -222,6 +237,7 @@ class Result:
         latency_ms: Milliseconds per stage: capture, preprocess, inference,
             decode, total.
         captured: Monotonic seconds when the item was captured or, of files, read.
+        marks: Lines and zones that temporal stages watch.
     """
 
     item: Frame | Window
@@ -229,3 +245,4 @@ class Result:
     events: tuple[Event, ...] = ()
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     captured: float = 0.0
+    marks: tuple[Mark, ...] = ()

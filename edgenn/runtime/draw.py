@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
-from edgenn.types import Detections, Floats, Image, Prediction
+from edgenn.types import Detections, Floats, Image, Mark, Prediction
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 Color = tuple[int, int, int]
+_WATCHED: Color = (255, 255, 255)  # no class has it
+_FAR = 30_000  # pixels; a line may end far outside
 _SURE = 0.3  # score of a key point that is drawn
 # Which key points a line joins, by how many there are: a body's as COCO counts them (Lin et al.
 # 2014), a hand's as MediaPipe does (Zhang et al. 2020).
@@ -24,7 +27,7 @@ _LIMBS = {
 }
 
 
-def draw(image: Image, prediction: Prediction) -> Image:
+def draw(image: Image, prediction: Prediction, marks: Sequence[Mark] = ()) -> Image:
     """A copy of a picture with the prediction drawn in.
 
     Args:
@@ -32,11 +35,14 @@ def draw(image: Image, prediction: Prediction) -> Image:
         prediction: Boxes with label and score, with key points and numbers of tracks where
             there are any, or the best label in a corner. The 17 key points of a body and the
             21 of a hand are joined.
+        marks: Lines and zones to draw under them.
 
     Returns:
         (H, W, 3) uint8 BGR.
     """
     canvas = np.ascontiguousarray(image).copy()
+    for mark in marks:
+        _mark(canvas, mark)
     if not isinstance(prediction, Detections):
         text = f"{prediction.label} {prediction.score:.2f}"
         _label(canvas, text, (0, 0), color_of(prediction.class_id))
@@ -52,6 +58,13 @@ def draw(image: Image, prediction: Prediction) -> Image:
         if prediction.keypoints is not None:
             _points(canvas, prediction.keypoints[i], color)
     return canvas
+
+
+def _mark(canvas: Image, mark: Mark) -> None:
+    points = np.rint(mark.points.clip(-_FAR, _FAR)).astype(np.int32)
+    width = max(1, round(_scale(canvas) * 2))
+    cv2.polylines(canvas, [points], mark.closed, _WATCHED, width, cv2.LINE_AA)
+    _label(canvas, mark.text, (int(points[0, 0]), int(points[0, 1])), _WATCHED)
 
 
 def color_of(class_id: int) -> Color:

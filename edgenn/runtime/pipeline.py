@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Literal, TypeVar
@@ -23,7 +24,7 @@ from edgenn.runtime.model import Model
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.runtime.sinks._queued import QueuedSink
 from edgenn.runtime.sources import Options, Source
-from edgenn.types import Detections, Event, Frame, Prediction, Result, Samples
+from edgenn.types import Detections, Event, Frame, Mark, Prediction, Result, Samples, Window
 
 P = TypeVar("P", bound="Pipeline")
 # No net for a small device takes so long: the engine or its driver hangs.
@@ -153,9 +154,7 @@ class Pipeline:
                     break
             closing = self._reset()
             if result is not None and closing:
-                result = Result(
-                    result.item, result.prediction, closing, result.latency_ms, result.captured
-                )
+                result = replace(result, events=closing)
                 if self._deliver(result):
                     yield result
         finally:
@@ -352,7 +351,12 @@ class Pipeline:
         self._count_losses()
         if self._governor is not None and self._governor.update(now, latency["total"]):
             self._obey(self._governor)
-        return Result(unit.item, prediction, events, latency, unit.captured)
+        return Result(unit.item, prediction, events, latency, unit.captured, self._marks(unit.item))
+
+    def _marks(self, item: Frame | Window) -> tuple[Mark, ...]:
+        if not isinstance(item, Frame):
+            return ()
+        return tuple(mark for stage in self._stages for mark in stage.marks(item))
 
     def _adopt(self, model: Model) -> tuple[Event, ...]:
         """Results are those of another model from now on."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgenn.runtime.draw import color_of, draw
-from edgenn.types import Classification, Detections, Tracks
+from edgenn.types import Classification, Detections, Mark, Tracks
 
 SIZES = [(1080, 1920), (480, 640), (120, 160), (8, 8)]
 
@@ -97,3 +97,16 @@ def test_colours_of_neighbouring_classes_are_far_apart():
     for i, a in enumerate(hues):
         for b in hues[i + 1 : i + 4]:
             assert min(abs(a - b), 1 - abs(a - b)) > 0.1
+
+
+def test_lines_and_zones_are_drawn_under_what_is_found():
+    image = np.zeros((240, 320, 3), np.uint8)
+    line = Mark("door in 1 out 2", np.array([[40.0, 200.0], [300.0, 200.0]]))
+    zone = Mark("mat 0", np.array([[100.0, 60.0], [200.0, 60.0], [1e9, 180.0]]), closed=True)
+    drawn = draw(image, Detections.empty(("a",)), [line, zone])
+    assert (drawn[200, 200:300].min(axis=1) > 200).all()
+    assert (drawn[60, 150:190].min(axis=1) > 200).all()
+    assert (drawn[190, 40:60].max(axis=1) > 200).any()  # the text
+    assert (drawn[220:] == 0).all()
+    both = draw(image, one([150, 180, 250, 230]), [line])
+    assert np.abs(both[200, 150].astype(int) - color_of(0)).max() < 30

@@ -43,7 +43,7 @@ class VideoSink(Sink):
         """Draw and append one frame."""
         if not isinstance(result.item, Frame):
             raise SinkError(f"cannot write {self._path}: sensor readings have no pictures")
-        image = draw(result.item.image, result.prediction)
+        image = draw(result.item.image, result.prediction, result.marks)
         if self._writer is None:
             self._open(image, result.item.time)
         assert self._writer is not None

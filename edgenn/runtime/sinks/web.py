@@ -59,7 +59,7 @@ class WebSink(Sink):
         """Count one result; its frame is copied only if a picture is due for a watcher."""
         self._board.add(result)
         if isinstance(result.item, Frame):
-            self._pictures.offer(result.item, result.prediction)
+            self._pictures.offer(result.item, result.prediction, result.marks)
 
     def close(self) -> None:
         """Close the page and all connections to it."""

@@ -45,7 +45,7 @@ class WindowSink(Sink):
         """Show one frame."""
         if not isinstance(result.item, Frame):
             raise SinkError("cannot show a window: sensor readings have no pictures")
-        image = draw(result.item.image, result.prediction)
+        image = draw(result.item.image, result.prediction, result.marks)
         if self._lead is None:
             zoom = max(1, _LEAST_HEIGHT // image.shape[0])
             cv2.resizeWindow(self._title, image.shape[1] * zoom, image.shape[0] * zoom)

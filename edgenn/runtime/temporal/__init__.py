@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edgenn.types import Event, Frame, Prediction, Window
+from edgenn.types import Event, Frame, Mark, Prediction, Window
 
 
 class Stage(Protocol):
@@ -38,6 +38,11 @@ class Stage(Protocol):
             ModelError: The stage cannot use this kind of prediction.
         """
         ...
+
+    def marks(self, frame: Frame) -> tuple[Mark, ...]:
+        """What it watches in this frame, to be drawn."""
+        del frame
+        return ()
 
     def reset(self) -> tuple[Event, ...]:
         """Forget everything, as at a gap or the end; returns the event that this cuts off."""

@@ -19,7 +19,7 @@ from edgenn.errors import ModelError
 from edgenn.runtime.temporal import Stage
 from edgenn.runtime.temporal._places import Anchor, Doubles, anchors, in_pixels, tracked
 from edgenn.runtime.temporal._shared import parse
-from edgenn.types import Detections, Event, Frame, Prediction, Window
+from edgenn.types import Detections, Event, Frame, Mark, Prediction, Window
 
 _FORGET_S = 10.0
 
@@ -81,6 +81,16 @@ class Lines(Stage):
                 events.append(Event(label, frame.time, frame.time, score, track, count))
         self._stood = {k: v for k, v in self._stood.items() if frame.time - v[1] <= _FORGET_S}
         return prediction, tuple(events)
+
+    def marks(self, frame: Frame) -> tuple[Mark, ...]:
+        """Each line with how many crossed it."""
+        return tuple(
+            Mark(
+                f"{name} in {self._counts[f'{name}:in']} out {self._counts[f'{name}:out']}",
+                in_pixels(numbers, frame),
+            )
+            for name, numbers in self._params.lines.items()
+        )
 
     def reset(self) -> tuple[Event, ...]:
         """Forget where objects stood, but not the counts."""

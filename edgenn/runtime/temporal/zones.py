@@ -20,7 +20,7 @@ from edgenn.errors import ModelError
 from edgenn.runtime.temporal import Stage
 from edgenn.runtime.temporal._places import Anchor, anchors, in_pixels, tracked
 from edgenn.runtime.temporal._shared import parse
-from edgenn.types import Detections, Event, Frame, Prediction, Window
+from edgenn.types import Detections, Event, Frame, Mark, Prediction, Window
 
 
 class Params(Strict):
@@ -85,6 +85,13 @@ class Zones(Stage):
                 if stay.last < now and now - stay.last >= params.patience:
                     events.append(self._left(name, track))
         return prediction, tuple(events)
+
+    def marks(self, frame: Frame) -> tuple[Mark, ...]:
+        """Each zone with how many are in it."""
+        return tuple(
+            Mark(f"{name} {len(self._inside[name])}", in_pixels(numbers, frame), closed=True)
+            for name, numbers in self._params.zones.items()
+        )
 
     def reset(self) -> tuple[Event, ...]:
         """Forget the stream; all that were in a zone leave it."""

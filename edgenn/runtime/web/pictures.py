@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from edgenn.runtime.draw import draw
-from edgenn.types import Frame, Image, Prediction
+from edgenn.types import Frame, Image, Mark, Prediction
 
 MAX_FPS = 10.0
 MAX_WATCHERS = 4
@@ -37,13 +37,13 @@ class Pictures:
         self._hungry = False
         self._closed = False
         self._buffer: Image = np.empty((0, 0, 3), np.uint8)
-        self._pending: tuple[Image, Prediction] | None = None
+        self._pending: tuple[Image, Prediction, tuple[Mark, ...]] | None = None
         self._jpeg: bytes | None = None
         self._number = 0
         self._thread = threading.Thread(target=self._work, name="web-pictures", daemon=True)
         self._thread.start()
 
-    def offer(self, frame: Frame, prediction: Prediction) -> None:
+    def offer(self, frame: Frame, prediction: Prediction, marks: tuple[Mark, ...] = ()) -> None:
         """Take the frame if the next picture is due for somebody, which costs one copy.
 
         The source may reuse the frame's buffer afterwards. For one thread only.
@@ -58,7 +58,7 @@ class Pictures:
         with self._changed:
             if self._hungry:
                 self._hungry = False
-                self._pending = (self._buffer, prediction)
+                self._pending = self._buffer, prediction, marks
                 self._changed.notify_all()
 
     @contextlib.contextmanager
@@ -117,9 +117,9 @@ class Pictures:
                 self._changed.wait_for(self._is_due)
                 if self._closed or self._pending is None:
                     return
-                (image, prediction), self._pending = self._pending, None
+                (image, prediction, marks), self._pending = self._pending, None
             start = monotonic()
-            data = encode(image, prediction)
+            data = encode(image, prediction, marks)
             with self._changed:
                 self._number += 1
                 self._jpeg = data if self._watchers else None
@@ -128,14 +128,15 @@ class Pictures:
                 self._changed.wait_for(lambda: self._closed, max(0.0, rest))
 
 
-def encode(image: Image, prediction: Prediction) -> bytes:
+def encode(image: Image, prediction: Prediction, marks: tuple[Mark, ...] = ()) -> bytes:
     """A JPEG file with the prediction drawn in, at most 1280 pixels wide and high.
 
     Args:
         image: (H, W, 3) uint8 BGR; not changed.
         prediction: What to draw.
+        marks: Lines and zones to draw.
     """
-    picture = draw(image, prediction)
+    picture = draw(image, prediction, marks)
     zoom = _MAX_SIDE / max(picture.shape[:2])
     if zoom < 1:
         size = (round(picture.shape[1] * zoom), round(picture.shape[0] * zoom))

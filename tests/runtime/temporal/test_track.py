@@ -176,6 +176,26 @@ def test_a_line_counts_both_ways_and_only_between_its_ends():
     assert events[0].start == pytest.approx(2.0, abs=0.2)
 
 
+def test_what_is_watched_is_there_to_be_drawn_with_its_counts():
+    watched = [
+        lines.build({"lines": {"door": [0.5, 0, 0.5, 1]}}, LABELS),
+        zones.build({"zones": {"mat": [160, 0, 240, 0, 240, 200]}}, LABELS),
+    ]
+    follow([track.build({}, LABELS), *watched], np.arange(0, 2.2, 0.05), there_and_back)
+    frame = Frame(np.zeros((200, 400, 3), np.uint8), 3.0, 0, "test")
+    door, mat = (mark for stage in watched for mark in stage.marks(frame))
+    assert (door.text, door.points.tolist(), door.closed) == (
+        "door in 0 out 1",
+        [[200, 0], [200, 200]],
+        False,
+    )
+    assert (mat.text, mat.points.tolist(), mat.closed) == (
+        "mat 1",
+        [[160, 0], [240, 0], [240, 200]],
+        True,
+    )
+
+
 def test_a_zone_tells_who_enters_and_how_long_he_stays():
     stage = zones.build({"zones": {"mat": [160, 0, 240, 0, 240, 200, 160, 200]}}, LABELS)
     _, events = follow([track.build({}, LABELS), stage], np.arange(0, 3.95, 0.05), there_and_back)
