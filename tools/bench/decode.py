@@ -11,6 +11,7 @@ own there.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -25,7 +26,7 @@ from edgenn.ops.decode._foreign import from_middle, sigmoid, softmax
 from edgenn.ops.decode.blaze import anchors as blaze_anchors
 from edgenn.ops.decode.ltrb import centers
 from edgenn.ops.preprocess import Letterbox, geometry
-from edgenn.types import Floats
+from edgenn.types import Detections, Floats
 
 STRIDES = (8, 16, 32)
 IOU = 0.5
@@ -276,6 +277,68 @@ def blaze(rng: np.random.Generator, count: int) -> Case:
     return Case((192, 192), len(middles), 1, outputs, plain, {"cells": cells})
 
 
+def ssd_post(rng: np.random.Generator, count: int) -> Case:
+    """TensorFlow's post-processing of 300x300, nothing to suppress."""
+    middles = places(rng, count, 300)
+    outputs = {
+        "boxes": from_middle(middles)[None][..., [1, 0, 3, 2]] / np.float32(300),
+        "classes": rng.integers(0, 90, (1, count)).astype(np.float32),
+        "scores": np.sort(rng.uniform(0.5, 0.9, (1, count)))[:, ::-1].astype(np.float32),
+        "count": np.float32([count]),
+    }
+
+    def plain(t: dict[str, Floats]) -> tuple[Floats, Floats]:
+        one_hot = np.eye(90, dtype=np.float32)[t["classes"][0].astype(int)]
+        return t["boxes"][0][:, [1, 0, 3, 2]] * 300, one_hot * t["scores"][0][:, None]
+
+    return Case((300, 300), count, 90, outputs, plain, suppressed=True)
+
+
+def movenet(rng: np.random.Generator, count: int) -> Case:
+    """MoveNet of six people in 256x256, with their key points."""
+    del count
+    low = (0.2 * np.mgrid[:2, :3]).reshape(2, 6).T.astype(np.float32)
+    people = rng.uniform(0.4, 0.9, (6, 17, 3)).astype(np.float32)
+    boxes = np.concatenate([low, low + np.float32(0.2), np.full((6, 1), 0.8)], 1)
+    rows = np.concatenate([people.reshape(6, -1), boxes], 1)[None].astype(np.float32)
+
+    def plain(t: dict[str, Floats]) -> tuple[Floats, Floats]:
+        values = t["people"][0]
+        return values[:, [52, 51, 54, 53]] * 256, values[:, 55:]
+
+    return Case((256, 256), 6, 1, {"people": rows}, plain)
+
+
+def landmarks(rng: np.random.Generator, count: int) -> Case:
+    """MediaPipe's hand of 224x224: 21 points of one thing."""
+    del count
+    outputs = {
+        "points": rng.uniform(10, 200, (1, 63)).astype(np.float32),
+        "presence": np.float32([[0.9]]),
+        "handedness": np.float32([[0.8]]),
+    }
+
+    def plain(t: dict[str, Floats]) -> tuple[Floats, Floats]:
+        spots = t["points"].reshape(21, 3)[:, :2]
+        right = t["handedness"][0, 0] > 0.5
+        one_hot = np.eye(2, dtype=np.float32)[[int(right)]]
+        return np.concatenate([spots.min(0), spots.max(0)])[None], one_hot * t["presence"]
+
+    return Case((224, 224), 1, 2, outputs, plain, suppressed=True)
+
+
+def classes(rng: np.random.Generator, count: int) -> Case:
+    """A classifier of a thousand classes; there are no boxes."""
+    del count
+    logits = rng.normal(size=(1, 1000)).astype(np.float32)
+    logits[0, 7] = 20
+
+    def plain(t: dict[str, Floats]) -> tuple[Floats, Floats]:
+        return np.zeros((1, 4), np.float32), softmax(t["logits"])
+
+    return Case((224, 224), 1, 1000, {"logits": logits}, plain, suppressed=True)
+
+
 LAYOUTS: dict[str, Callable[[np.random.Generator, int], Case]] = {
     "ltrb": ltrb,
     "yolov8": yolov8,
@@ -289,6 +352,10 @@ LAYOUTS: dict[str, Callable[[np.random.Generator, int], Case]] = {
     "ultraface": ultraface,
     "detr": detr,
     "blaze": blaze,
+    "ssd_post": ssd_post,
+    "movenet": movenet,
+    "landmarks": landmarks,
+    "classes": classes,
 }
 
 
@@ -333,12 +400,14 @@ def row(name: str, candidates: int, rounds: int) -> str:
     case = LAYOUTS[name](np.random.default_rng(0), candidates)
     conf = float(case.params.get("conf", 0.4))
     labels = tuple(map(str, range(case.classes)))
-    params = {"max_det": candidates, **case.params, "conf": conf}
-    if not case.suppressed:
-        params["iou"] = IOU
-    shipped = plugins.load(decode, name).build(params, labels, case.size)
+    plugin = plugins.load(decode, name)
+    wishes = {"max_det": candidates, "iou": IOU, "conf": conf, **case.params}
+    fitting = {f.name for f in dataclasses.fields(plugin.Params)}
+    params = {k: v for k, v in wishes.items() if k in fitting or k in case.params}
+    shipped = plugin.build(params, labels, case.size)
     frame = geometry((480, 640), Letterbox(case.size))
-    found = len(shipped(case.outputs, frame))
+    first = shipped(case.outputs, frame)
+    found = len(first) if isinstance(first, Detections) else 1
     if found != plainly(case, conf):
         raise SystemExit(f"{name}: {found} boxes, but {plainly(case, conf)} of the plain decoder")
     passing = int((case.plain(case.outputs)[1].max(1) >= conf).sum())
