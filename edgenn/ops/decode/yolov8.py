@@ -8,7 +8,7 @@ over the grids of stride 8, 16 and 32; or over the 300 queries of an RT-DETR.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -24,6 +24,7 @@ from edgenn.ops.decode._foreign import (
     Keypoints,
     Share,
     from_middle,
+    is_rtdetr,
     keypoints,
     kpt_shape,
     sound,
@@ -159,8 +160,8 @@ def recognise(file: Foreign) -> Match | None:
 
 def _queries(file: Foreign, name: str) -> Match | None:
     """An RT-DETR: boxes on 0..1 that overlap no more, of pictures that are stretched."""
-    # With two classes it is a list of corners, scores and classes as well.
-    if file.labels in (0, 2):
+    # With two classes it is a list of corners, scores and classes as well; see `fits`.
+    if not file.labels or (file.labels == 2 and is_rtdetr(file) is False):
         return None
     return Match(
         outputs={"rows": name},
@@ -171,3 +172,9 @@ def _queries(file: Foreign, name: str) -> Match | None:
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
     )
+
+
+def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether the last column, a score here, is no number of a class."""
+    del match
+    return any((sample["rows"][..., -1] % 1).any() for sample in samples)

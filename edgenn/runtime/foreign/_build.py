@@ -77,14 +77,14 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
         len(wishes.labels or said.labels),
         said.metadata,
     )
-    layout, match = choose_layout(foreign, wishes.layout, path)
+    layout, match = choose_layout(foreign, wishes.layout, path, samples)
     if not 0 < match.classes <= MAX_CLASSES:
         raise ModelError(f"{path}: {match.classes} classes are out of 1..{MAX_CLASSES}")
     reasons = [*inputs.reasons, f"layout {layout}: {match.why}"]
     plugin = plugins.load(decode, layout)
     if hasattr(plugin, "settle"):
         named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
-        match, why = plugin.settle(match, named)
+        match, why = plugin.settle(match, named, inputs.size)
         reasons.append(f"{' '.join(f'{k} {v}' for k, v in match.params.items())}: {why}")
     labels, where = choose_labels(wishes.labels, said, match.classes, layout)
     reasons.append(f"{len(labels)} labels: {where}")
