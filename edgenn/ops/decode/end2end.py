@@ -32,6 +32,7 @@ from edgenn.ops.decode._foreign import (
     Kept,
     Keypoints,
     Share,
+    are_corners,
     is_rtdetr,
     is_tensorrt,
     keypoints,
@@ -201,10 +202,10 @@ def recognise(file: Foreign) -> Match | None:
 
 
 def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
-    """Whether the numbers of classes are whole."""
+    """Whether rows hold corners, a score and the number of a class."""
     if match.params["form"] != "rows":
         return True
-    return not any((sample["rows"][..., 5] % 1).any() for sample in samples)
+    return all(are_corners(sample["rows"]) for sample in samples)
 
 
 def _match(

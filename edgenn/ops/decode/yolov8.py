@@ -23,6 +23,7 @@ from edgenn.ops.decode._foreign import (
     Count,
     Keypoints,
     Share,
+    are_corners,
     from_middle,
     is_rtdetr,
     keypoints,
@@ -40,6 +41,8 @@ from edgenn.types import Detections, Floats
 MASKS = 32
 # Boxes that an RT-DETR of ultralytics gives, in the same columns.
 _QUERIES = 300
+# Dequantised numbers may lie a step beside 0 and 1.
+_SLACK = 0.05
 # Strides of the usual nets, and of those with a grid more for large or for small things.
 _GRIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 
@@ -175,6 +178,9 @@ def _queries(file: Foreign, name: str) -> Match | None:
 
 
 def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
-    """Whether the last column, a score here, is no number of a class."""
-    del match
-    return any((sample["rows"][..., -1] % 1).any() for sample in samples)
+    """Whether queries hold boxes and scores on 0..1, and not corners, a score and a class."""
+    if not match.params.get("normalized"):
+        return True
+    values = [sample["rows"] for sample in samples]
+    within = all(bool(((v >= -_SLACK) & (v <= 1 + _SLACK)).all()) for v in values)
+    return within and not all(map(are_corners, values))
