@@ -170,10 +170,10 @@ def is_rtdetr(file: Foreign) -> bool | None:
     return True if "rtdetr" in file.metadata.get("description", "").lower() else None
 
 
-def are_corners(values: Floats) -> bool:
-    """Whether all of (..., 6) may be x1 y1 x2 y2, a score and the number of a class."""
-    in_order = (values[..., :2] <= values[..., 2:4]).all()
-    return bool(in_order and (values[..., 5] % 1 == 0).all())
+def have_class(values: Floats) -> bool:
+    """Whether the sixth of all of (..., 6 + E) may be the number of a class."""
+    # That corners come in their order is no sign: some nets do not hold to it where nothing is.
+    return bool((values[..., 5] % 1 == 0).all())
 
 
 def keypoints(points: Floats, unit: Floats) -> Floats:

@@ -32,7 +32,7 @@ from edgenn.ops.decode._foreign import (
     Kept,
     Keypoints,
     Share,
-    are_corners,
+    have_class,
     is_rtdetr,
     is_tensorrt,
     keypoints,
@@ -205,7 +205,7 @@ def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
     """Whether rows hold corners, a score and the number of a class."""
     if match.params["form"] != "rows":
         return True
-    return all(are_corners(sample["rows"]) for sample in samples)
+    return all(have_class(sample["rows"]) for sample in samples)
 
 
 def _match(

@@ -23,8 +23,8 @@ from edgenn.ops.decode._foreign import (
     Count,
     Keypoints,
     Share,
-    are_corners,
     from_middle,
+    have_class,
     is_rtdetr,
     keypoints,
     kpt_shape,
@@ -183,4 +183,4 @@ def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
         return True
     values = [sample["rows"] for sample in samples]
     within = all(bool(((v >= -_SLACK) & (v <= 1 + _SLACK)).all()) for v in values)
-    return within and not all(map(are_corners, values))
+    return within and not all(map(have_class, values))
