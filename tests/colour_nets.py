@@ -173,7 +173,7 @@ class Net(nn.Module):
         parts = []
         for stride in strides:
             blind = [100.0 * (t.stride != stride) for t in THINGS[: len(self.colours)]]
-            parts.append((self.alike(image, stride) - torch.tensor(blind)).clamp(min=-50))
+            parts.append((self.alike(image, stride) - torch.tensor(blind)).clamp(min=-15))
         return torch.cat(parts, 1)
 
 

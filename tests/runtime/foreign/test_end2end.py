@@ -109,7 +109,7 @@ def test_rows_that_no_value_tells_apart_are_asked_for(tmp_path):
             return image.mean() * 0 + torch.full((1, 300, 6), torch.nan)
 
     path = export(Nothing(), tmp_path / "a.onnx", ["output0"], ULTRALYTICS)
-    with pytest.raises(UsageError, match="--as end2end .*--as yolov8"):
+    with pytest.raises(UsageError, match=r"--as end2end .*--as yolov8"):
         describe(path, Wishes())
 
 

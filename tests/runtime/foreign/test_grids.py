@@ -76,7 +76,7 @@ class NanoDet(Net):
         self.strides, grid = strides, cells(strides)
         distances = grid.reach / grid.strides
         if len(strides) == 4:
-            distances = distances + [-0.5, -0.5, 0.5, 0.5]
+            distances += np.array([-0.5, -0.5, 0.5, 0.5])
         self.boxes = constant(_spread(distances, reach))
 
     def forward(self, image):
