@@ -154,10 +154,12 @@ class Net(nn.Module):
         scale: Mean and deviation on 0..255 that its input was normalised with.
         order: Channels of its input.
         classes: How many of the colours it knows.
+        sharp: How much a logit of 3 falls for each share of the grey levels that it is off.
     """
 
-    def __init__(self, scale=UNIT, order: str = "rgb", classes: int = 2) -> None:
+    def __init__(self, scale=UNIT, order: str = "rgb", classes: int = 2, sharp=100.0) -> None:
         super().__init__()
+        self.sharp = sharp
         self.mean, self.std = (torch.tensor(part).view(1, 3, 1, 1) for part in scale)
         self.colours = [torch.tensor(c if order == "rgb" else c[::-1]) for c in COLOURS[:classes]]
 
@@ -167,13 +169,13 @@ class Net(nn.Module):
         far = [
             (pooled - colour.view(1, 3, 1, 1)).abs().amax(1).flatten(1) for colour in self.colours
         ]
-        return 100 * (0.03 - torch.stack(far, 2) / 255)
+        return 3 - torch.stack(far, 2) * (self.sharp / 255)
 
     def seen(self, image: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
         """(1, N, C) logits of all grids; a colour is seen by the grid of its thing alone."""
         parts = []
         for stride in strides:
-            blind = [100.0 * (t.stride != stride) for t in THINGS[: len(self.colours)]]
+            blind = [18.0 * (t.stride != stride) for t in THINGS[: len(self.colours)]]
             parts.append((self.alike(image, stride) - torch.tensor(blind)).clamp(min=-15))
         return torch.cat(parts, 1)
 
@@ -216,4 +218,22 @@ def export(
     model = onnx.load_from_string(buffer.getvalue())
     onnx.helper.set_model_props(model, dict(metadata or {}))
     path.write_bytes(model.SerializeToString())
+    return path
+
+
+def convert(net: nn.Module, path: Path, int8: Sequence[np.ndarray] = ()) -> Path:
+    """Write a net as TFLite, channels last; its outputs are named by the converter.
+
+    Args:
+        net: Takes a picture (1, 3, H, W) of `SIZE`.
+        path: Of the file.
+        int8: (1, H, W, 3) inputs to calibrate with; none leaves it in float32.
+    """
+    from edgenn.export.formats import Names, tflite
+
+    nothing = Names((), ())
+    data = tflite.convert(net.eval(), [np.zeros((1, 3, *SIZE), np.float32)], nothing, 17)
+    if int8:
+        data = tflite.int8(data, int8, recurrent=False, method="percentile")
+    path.write_bytes(data)
     return path

@@ -22,13 +22,17 @@ from colour_nets import (
     assert_found,
     cells,
     constant,
+    convert,
     draw,
     export,
     to_frame,
 )
 
+import edgenn
 from edgenn.errors import UsageError
 from edgenn.runtime.foreign import Wishes, describe, load_any
+from edgenn.runtime.foreign.importing import import_model
+from edgenn.runtime.golden import verify
 
 
 def _sides(scale: float, ratio: float) -> tuple[float, float]:
@@ -110,17 +114,18 @@ VARIANCES = (0.1, 0.2)
 
 
 @pytest.mark.parametrize(
-    ("net", "fit"),
+    ("net", "fit", "layout"),
     [
-        (Anchored(_mobilenet(), VARIANCES, "y", True), "stretch"),
-        (Anchored(_octaves(2, "ratios"), VARIANCES, "y", True), "stretch"),
-        (Anchored(_octaves(3, "scales"), (1, 1), "y", False, scale=IMAGENET), "start"),
+        (Anchored(_mobilenet(), VARIANCES, "y", True), "stretch", ""),
+        (Anchored(_octaves(2, "ratios"), VARIANCES, "y", True), "stretch", ""),
+        # EfficientDets are square, so of this size the layout may have to be said.
+        (Anchored(_octaves(3, "scales"), (1, 1), "y", False, scale=IMAGENET), "start", "ssd"),
     ],
     ids=["mobilenet", "feature pyramid", "efficientdet"],
 )
-def test_offsets_from_anchors(tmp_path, net, fit):
+def test_offsets_from_anchors(tmp_path, net, fit, layout):
     path = export(net, tmp_path / "ssd.onnx", ["raw_boxes", "raw_scores"])
-    model = load_any(path, LABELS)
+    model = load_any(path, LABELS, wishes=Wishes(layout=layout))
     assert model.manifest.decode.name == "ssd"
     assert_found(model.predict(draw(fit)), fit)
 
@@ -182,9 +187,15 @@ class Blaze(Net):
         return self.rows + 0 * scores.sum(), scores
 
 
-@pytest.mark.parametrize(("points", "scale"), [(6, SIGNED), (7, UNIT)], ids=["face", "palm"])
-def test_boxes_with_key_points(tmp_path, points, scale):
-    path = export(Blaze(points, scale), tmp_path / "blaze.onnx", ["regressors", "classificators"])
+@pytest.mark.parametrize(
+    ("points", "scale", "suffix"),
+    [(6, SIGNED, "onnx"), (7, UNIT, "onnx"), (7, UNIT, "tflite")],
+    ids=["face", "palm", "palm in TFLite"],
+)
+def test_boxes_with_key_points(tmp_path, points, scale, suffix):
+    path = tmp_path / f"blaze.{suffix}"
+    net = Blaze(points, scale)
+    convert(net, path) if suffix == "tflite" else export(net, path, ["raw", "logits"])
     model = load_any(path, ("red",))
     assert model.manifest.decode.name == "blaze"
     found = model.predict(draw("letterbox"))
@@ -266,6 +277,15 @@ def test_finished_detections_in_any_order(tmp_path, order, names):
     assert model.manifest.decode.name == "ssd_post"
     for things in (THINGS, [], [RED], [BLUE]):
         assert_found(model.predict(draw("stretch", things)), "stretch", things)
+
+
+def test_finished_detections_in_tflite(tmp_path):
+    path = convert(PostProcessed("boxes classes scores count"), tmp_path / "ssd.tflite")
+    bundle = tmp_path / "ssd.edgenn"
+    found = import_model(path, bundle, Wishes(labels=LABELS), [draw("stretch")])
+    assert found.manifest.decode.name == "ssd_post"
+    assert [check.status for check in verify(bundle)] == ["pass"]
+    assert_found(edgenn.load(bundle).predict(draw("stretch")), "stretch")
 
 
 def test_pixels_of_finished_detections_may_be_as_they_are(tmp_path):

@@ -14,6 +14,7 @@ from colour_nets import (
     Net,
     cells,
     constant,
+    convert,
     draw,
     export,
     to_frame,
@@ -53,8 +54,10 @@ def _middle(thing, right: float, down: float, fit: str) -> tuple[float, float]:
     return to_frame(x + right, y + down, fit)
 
 
-def test_movenet(tmp_path):
-    model = load_any(export(MoveNet(AS_IS), tmp_path / "movenet.onnx", ["output_0"]))
+@pytest.mark.parametrize("write", [export, convert])
+def test_movenet(tmp_path, write):
+    suffix = "onnx" if write is export else "tflite"
+    model = load_any(write(MoveNet(AS_IS), tmp_path / f"movenet.{suffix}"))
     assert model.manifest.decode.name == "movenet"
     (points,) = (found := model.predict(draw("letterbox"))).keypoints
     wanted = np.array([_middle((RED, BLUE)[k % 2], k / 4, 0, "letterbox") for k in range(17)])

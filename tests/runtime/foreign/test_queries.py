@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from colour_nets import (
@@ -15,11 +17,12 @@ from colour_nets import (
     assert_found,
     cells,
     constant,
+    convert,
     draw,
     export,
 )
 
-from edgenn.runtime.foreign import load_any
+from edgenn.runtime.foreign import Wishes, describe, load_any
 
 TWO = (16, 32)
 
@@ -29,11 +32,11 @@ class Detr(Net):
 
     Args:
         nothing: Whether the last column is "no object", as softmax needs it.
-        scale: See `Net`.
+        more: See `Net`.
     """
 
-    def __init__(self, nothing: bool, scale) -> None:
-        super().__init__(scale)
+    def __init__(self, nothing: bool, *more, **named) -> None:
+        super().__init__(*more, **named)
         self.nothing = nothing
         self.boxes = constant(cells(TWO).boxes / ([SIZE[1], SIZE[0]] * 2))
 
@@ -59,6 +62,18 @@ def test_boxes_of_queries(tmp_path, net, names):
     assert model.manifest.decode.name == "detr"
     for things in ([], [RED], [BLUE], [RED, BLUE]):
         assert_found(model.predict(draw("stretch", things)), "stretch", things)
+
+
+def test_queries_in_8_bits(tmp_path):
+    drawn = [draw("stretch", things) for things in ([], [RED], [BLUE], [RED, BLUE])]
+    inputs = [cv2.resize(picture, SIZE[::-1])[None, ..., ::-1] / 255 for picture in drawn]
+    samples = [np.asarray(values, np.float32) for values in inputs]
+    # No picture is white, so the codes of the input end before 1.
+    path = convert(Detr(False, UNIT, sharp=20), tmp_path / "detr.tflite", samples)
+    found = describe(path, Wishes(labels=LABELS, layout="detr"))
+    assert found.manifest.variants[0].precision == "int8"
+    model = load_any(path, LABELS, wishes=Wishes(layout="detr"))
+    assert_found(model.predict(drawn[-1]), "stretch", atol=1.5, slack=0.1)
 
 
 def test_other_outputs_beside_them_are_left_alone(tmp_path):
