@@ -72,7 +72,7 @@ def _ssd300() -> dict[int, list[tuple[float, float]]]:
 
 
 class Anchored(Net):
-    """Offsets from anchors; the second anchor of a cell is the one that sees.
+    """Offsets from anchors; of a cell sees the third anchor at stride 16, else the last.
 
     Args:
         anchors: Width and height of each in net pixels, by the stride of the grid.
@@ -102,7 +102,8 @@ class Anchored(Net):
         for stride, shapes in self.anchors.items():
             seen = self.seen(image, (stride,))
             blind = torch.full_like(seen, -15)
-            each = [seen if k == 1 else blind for k in range(len(shapes))]
+            sees = 2 if stride == 16 else len(shapes) - 1
+            each = [seen if k == sees else blind for k in range(len(shapes))]
             parts.append(torch.stack(each, 2).flatten(1, 2))
         scores = torch.cat(parts, 1)
         if self.background:
