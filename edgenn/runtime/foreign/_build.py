@@ -30,7 +30,8 @@ from edgenn.runtime.foreign._inputs import Inputs, sort_inputs
 from edgenn.runtime.foreign._labels import choose_labels
 from edgenn.runtime.foreign._layouts import choose_layout
 from edgenn.runtime.foreign._metadata import Said, read_metadata
-from edgenn.runtime.foreign._wishes import SCALES, Wishes, is_usual, scaling
+from edgenn.runtime.foreign._pixels import is_usual
+from edgenn.runtime.foreign._wishes import SCALES, Wishes, scaling
 from edgenn.types import Floats
 
 MAX_CLASSES = 1 << 16

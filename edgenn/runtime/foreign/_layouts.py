@@ -13,6 +13,13 @@ from edgenn.ops.decode import Foreign, Match
 from edgenn.types import Floats
 
 
+def _fits(name: str, match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether the values may be of this layout too; one that cannot tell may always be."""
+    plugin = plugins.load(decode, name)
+    named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
+    return not hasattr(plugin, "fits") or bool(plugin.fits(match, named))
+
+
 def choose_layout(
     file: Foreign, wanted: str, path: Path, samples: Sequence[Mapping[str, Floats]]
 ) -> tuple[str, Match]:
@@ -53,10 +60,3 @@ def choose_layout(
         )
     choices = "; ".join(f"--as {name} ({match.why})" for name, match in (sure or found_all).items())
     raise UsageError(f"{path}: say how its outputs are to be read: {choices}")
-
-
-def _fits(name: str, match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
-    """Whether the values may be of this layout too; one that cannot tell may always be."""
-    plugin = plugins.load(decode, name)
-    named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
-    return not hasattr(plugin, "fits") or bool(plugin.fits(match, named))

@@ -64,12 +64,3 @@ def scaling(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
             f"0..255, not {text!r}"
         )
     return (mean, std) if len(mean) == 3 else (mean * 3, std * 3)
-
-
-def is_usual(pixels: tuple[float, float]) -> bool:
-    """Whether the mean and std at which codes of an 8-bit input are pixels are those of a scaling.
-
-    Others come of the values that a few pictures had when the file was quantised.
-    """
-    alike = [(m[0], s[0]) for m, s in SCALES.values() if len({*m}) == len({*s}) == 1]
-    return any(abs(pixels[0] - m) <= 2 and abs(pixels[1] / s - 1) <= 0.02 for m, s in alike)
