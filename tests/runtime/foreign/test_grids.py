@@ -20,6 +20,7 @@ from colour_nets import (
     constant,
     draw,
     export,
+    to_frame,
 )
 from torch import nn
 
@@ -190,3 +191,76 @@ def test_distances_to_the_edges_are_read_where_the_user_says_so(tmp_path):
         describe(path, Wishes(labels=LABELS, normalize="0..1"))
     model = load_any(path, LABELS, wishes=Wishes(layout="ltrb", normalize="0..1"))
     assert_found(model.predict(draw("letterbox")), "letterbox")
+
+
+class YoloV6(Net):
+    """Rows of decoded box, an objectness of 1, and classes."""
+
+    def __init__(self) -> None:
+        super().__init__(UNIT)
+        boxes = cells(THREE).boxes
+        self.boxes = constant(np.concatenate([boxes, np.ones((len(boxes), 1))], 1))
+
+    def forward(self, image):
+        return torch.cat([self.boxes, self.seen(image, THREE).sigmoid()], 2)
+
+
+def test_yolov6_is_known_by_the_name_of_its_output(tmp_path):
+    model = load_any(export(YoloV6(), tmp_path / "yolov6.onnx", ["outputs"]), LABELS)
+    assert model.manifest.decode.name == "yolov5"
+    assert_found(model.predict(draw("letterbox")), "letterbox")
+
+
+class YoloV8(Net):
+    """Columns of box, classes and more; ``unit`` boxes are on 0..1.
+
+    Args:
+        more: (1, E, N) further rows of each cell.
+        unit: Net pixels that 1 means, across and down.
+        masks: Whether there are prototypes of masks.
+    """
+
+    def __init__(self, more: np.ndarray, unit=(1, 1), *, masks: bool = False) -> None:
+        super().__init__(UNIT)
+        self.boxes = constant((cells(THREE).boxes / [*unit, *unit]).T)
+        self.more, self.masks = constant(more), masks
+
+    def forward(self, image):
+        scores = self.seen(image, THREE).sigmoid().transpose(1, 2)
+        rows = torch.cat([self.boxes, scores, self.more], 1)
+        return (rows, image[:, :1, ::4, ::4].repeat(1, 32, 1, 1)) if self.masks else rows
+
+
+GRID = cells(THREE)
+NOTHING = np.zeros((0, len(GRID.middles)))
+SAID = {"stride": "32", "names": "{0: 'red', 1: 'blue'}"}
+
+
+@pytest.mark.parametrize(
+    ("net", "said", "outputs"),
+    [
+        (YoloV8(NOTHING, (SIZE[1], SIZE[0])), {"task": "detect"}, ["output0"]),
+        (
+            YoloV8(np.full((32, len(GRID.middles)), 0.5), masks=True),
+            {"task": "segment"},
+            ["output0", "output1"],
+        ),
+    ],
+    ids=["0..1", "masks"],
+)
+def test_yolov8_with_other_boxes_and_with_masks(tmp_path, net, said, outputs):
+    model = load_any(export(net, tmp_path / "yolov8.onnx", outputs, SAID | said))
+    assert model.manifest.decode.name == "yolov8"
+    assert_found(model.predict(draw("letterbox")), "letterbox")
+
+
+def test_yolov8_with_key_points(tmp_path):
+    x, y = GRID.middles.T
+    points = np.stack([x - 3, y + 1, 0 * x + 0.75, x + 4, y - 2, 0 * x + 0.25])
+    said = {**SAID, "task": "pose", "kpt_shape": "[2, 3]"}
+    path = export(YoloV8(points), tmp_path / "pose.onnx", ["output0"], said)
+    found = load_any(path).predict(draw("letterbox", [RED]))
+    assert_found(found, "letterbox", [RED])
+    x, y = RED.middle
+    first, second = to_frame(x - 3, y + 1, "letterbox"), to_frame(x + 4, y - 2, "letterbox")
+    np.testing.assert_allclose(found.keypoints, [[(*first, 0.75), (*second, 0.25)]], atol=0.01)
