@@ -52,8 +52,11 @@ def recognise(file: Foreign) -> Match | None:
     )
 
 
-def settle(match: Match, samples: Sequence[Mapping[str, Floats]]) -> tuple[Match, str]:
-    """Tell the activation from outputs of a few pictures, by the decoder's names; and say why."""
+def settle(
+    match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]
+) -> tuple[Match, str]:
+    """Tell the activation from outputs of a few pictures; and say why."""
+    del size
     rows = np.stack([sample["logits"].reshape(-1) for sample in samples])
     if rows.min() < 0 or rows.max() > 1:
         activation, why = "softmax", "values outside of 0..1 are logits"

@@ -30,6 +30,7 @@ from edgenn.runtime.foreign._inputs import Inputs, sort_inputs
 from edgenn.runtime.foreign._labels import choose_labels
 from edgenn.runtime.foreign._layouts import choose_layout
 from edgenn.runtime.foreign._metadata import Said, read_metadata
+from edgenn.runtime.foreign._pixels import is_usual
 from edgenn.runtime.foreign._wishes import SCALES, Wishes, scaling
 from edgenn.types import Floats
 
@@ -77,14 +78,14 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
         len(wishes.labels or said.labels),
         said.metadata,
     )
-    layout, match = choose_layout(foreign, wishes.layout, path)
+    layout, match = choose_layout(foreign, wishes.layout, path, samples)
     if not 0 < match.classes <= MAX_CLASSES:
         raise ModelError(f"{path}: {match.classes} classes are out of 1..{MAX_CLASSES}")
     reasons = [*inputs.reasons, f"layout {layout}: {match.why}"]
     plugin = plugins.load(decode, layout)
     if hasattr(plugin, "settle"):
         named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
-        match, why = plugin.settle(match, named)
+        match, why = plugin.settle(match, named, foreign.size)
         reasons.append(f"{' '.join(f'{k} {v}' for k, v in match.params.items())}: {why}")
     labels, where = choose_labels(wishes.labels, said, match.classes, layout)
     reasons.append(f"{len(labels)} labels: {where}")
@@ -161,9 +162,9 @@ def _scale(
     if wishes.normalize:
         mean, std = scaling(wishes.normalize)
         return Normalize(mean, std), "--normalize"
-    if pixels is not None:
+    if pixels is not None and is_usual(pixels):
         return Normalize((pixels[0],) * 3, (pixels[1],) * 3), "the scale of its 8-bit input"
-    if file.engine.dtypes[inputs.picture] == "uint8":
+    if pixels is None and file.engine.dtypes[inputs.picture] == "uint8":
         return Normalize(*SCALES["0..255"]), "its input is uint8"
     if file.extras.scaling is not None:
         mean, std = (v * 3 if len(v) == 1 else v for v in file.extras.scaling)
