@@ -10,19 +10,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgenn.bundle.manifest import Golden, Tolerance
+from edgenn.bundle.manifest import Golden, Tolerance, WindowInput
 from edgenn.bundle.store import write_bundle
-from edgenn.errors import ModelError
-from edgenn.ops.preprocess import check_image, place
+from edgenn.errors import ModelError, UsageError
+from edgenn.ops.preprocess import Normalize, check_image, place
 from edgenn.runtime.foreign._build import Described, describe
 from edgenn.runtime.foreign._trial import try_apart
 from edgenn.runtime.foreign._wishes import Wishes
 from edgenn.runtime.golden import GoldenSample, pack
 from edgenn.runtime.model import Model
-from edgenn.types import Image
+from edgenn.types import Floats, Image
 
 # Share of an output's largest value that another processor's arithmetic may differ by.
 _ROOM = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2}
+# Windows of the golden readings: so many that there are about as many readings.
+_WINDOWS, _MOST_WINDOWS, _ROWS = 4, 64, 512
 
 
 def import_model(
@@ -37,21 +39,23 @@ def import_model(
         path: .onnx or .tflite file.
         out: Bundle to write.
         wishes: What the user says of it.
-        pictures: (H, W, 3) uint8 BGR, for the golden samples; none: a generated one.
+        pictures: (H, W, 3) uint8 BGR, for the golden samples; none: a generated one, or
+            generated readings.
 
     Returns:
         What was found, with the bundle's manifest.
 
     Raises:
         ModelError: Damaged, or of a layout that is not known.
-        UsageError: The file leaves open what a flag must say.
+        UsageError: The file leaves open what a flag must say, or there are pictures for a
+            model of readings.
         BundleError: The bundle cannot be written.
     """
     try_apart(path, wishes)
     found = describe(path, wishes)
     (variant,) = found.manifest.variants
     model = Model(found.manifest, variant, found.data, engine=found.engine)
-    samples = [_sample(model, picture) for picture in pictures or [generated()]]
+    samples = _samples(model, path, pictures)
     golden = pack(samples)
     peaks = {
         name: max(float(np.abs(sample.outputs[name]).max(initial=0)) for sample in samples)
@@ -98,6 +102,36 @@ def read_picture(path: Path) -> Image:
     if image is None:
         raise ModelError(f"{path} is not a picture that OpenCV can read")
     return np.asarray(image, np.uint8)
+
+
+def generated_readings(spec: WindowInput) -> Floats:
+    """Waves and noise, (T, C) float32, of some windows; the same everywhere."""
+    rows = spec.length * max(_WINDOWS, min(_MOST_WINDOWS, _ROWS // spec.length))
+    rng = np.random.default_rng(0)
+    count = len(spec.channels)
+    turns = rng.uniform(4, 40, count) / rows
+    waves = np.sin(2 * np.pi * (np.arange(rows)[:, None] * turns + rng.uniform(0, 1, count)))
+    values = waves + 0.3 * rng.standard_normal((rows, count))
+    step = spec.steps[0] if spec.steps else None
+    if isinstance(step, Normalize):
+        values = (values * step.std + step.mean) / step.scale
+    return np.asarray(values, np.float32)
+
+
+def _samples(model: Model, path: Path, pictures: Sequence[Image]) -> list[GoldenSample]:
+    spec = model.manifest.input
+    if spec.kind == "image":
+        return [_sample(model, picture) for picture in pictures or [generated()]]
+    if pictures:
+        raise UsageError(f"--picture is for models of pictures; {path} takes readings")
+    readings = generated_readings(spec)
+    model.reset()
+    rows: list[dict[str, Floats]] = []
+    for start in range(0, len(readings), spec.length):
+        outputs = model.infer(model.preprocess(readings[start : start + spec.length])[0])
+        rows.append({name: value.copy() for name, value in outputs.items()})
+    stacked = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return [GoldenSample(readings, None, stacked)]
 
 
 def _sample(model: Model, picture: Image) -> GoldenSample:
