@@ -83,7 +83,9 @@ foreign_options = gathered(
         help="Models of sensor readings: name of each value, in order.",
     ),
     click.option(
-        "--rate", type=click.FloatRange(min=0, min_open=True), help="Readings per second."
+        "--rate",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Readings per second; frames, of nets that remember pictures.",
     ),
     click.option(
         "--stride",

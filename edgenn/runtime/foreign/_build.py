@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,8 @@ from edgenn.runtime.foreign._wishes import Wishes, scales, scaling, spread
 from edgenn.types import Floats
 
 MAX_CLASSES = 1 << 16
+# As the manifest has it.
+_MAX_FPS = 1000
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,10 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
     task: Task
     spec: ImageInput | WindowInput
     if isinstance(inputs.main, Picture):
-        task = "classify" if layout == "classes" else "detect"
+        task = "detect" if layout != "classes" else "sequence" if wishes.rate else "classify"
+        rate, because = _frame_rate(file, layout, memory, wishes.rate)
         spec, why = _image_input(file, inputs.main, (layout, match), said, wishes)
+        spec, why = spec.model_copy(update={"rate": rate}), [*why, *because]
     else:
         task = "sequence"
         spec, why = window_input(file, inputs.main, wishes, remembers=bool(memory.pairs))
@@ -108,7 +112,6 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
             State(input=f"state_in.{n}", output=f"state_out.{n}", shape=inputs.asked[n])
             for n in memory.pairs
         ),
-        # As of the models of readings that edgenn trains.
         temporal={"smoothing": {}} if task == "sequence" else {},
         variants=(variant,),
         provenance=Provenance(edgenn=edgenn.__version__, foreign=True),
@@ -116,6 +119,8 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
     # Parameters that do not fit are an error now, not at the first picture.
     plugins.load(decode, layout).build(params, labels, size if spec.kind == "image" else None)
     reasons = [*inputs.reasons, *memory.reasons, *reasons, *why]
+    if task == "sequence":
+        reasons.append("events by smoothing: as of models over time that edgenn trains")
     return Described(manifest, file.data, tuple(reasons), file.engine)
 
 
@@ -164,14 +169,32 @@ def _image_input(
     file: Opened, main: Picture, found: tuple[str, Match], said: Said, wishes: Wishes
 ) -> tuple[ImageInput, list[str]]:
     layout, match = found
+    if main.channels == 1 and match.fit == "crop":
+        # Digits and faces fill their pictures; to cut the middle out is ImageNet's habit.
+        match = replace(match, fit="stretch")
     normalize, why = _scale(file, main, match, said, wishes)
     reasons = [f"normalisation (x - {normalize.mean}) / {normalize.std}: {why}"]
     color: Color = "gray" if main.channels == 1 else wishes.color or match.color
     why = "--input-order" if wishes.color else f"usual of {layout}"
     reasons.append(f"colour {color}: {'its one channel' if color == 'gray' else why}")
     placing = _placing(match, main.size)
-    reasons.append(f"pictures are fitted by {placing.op}: usual of {layout}")
+    reasons.append(f"pictures are fitted by {placing.op}: usual of {color} {layout}")
     return ImageInput(size=main.size, color=color, steps=(placing, normalize)), reasons
+
+
+def _frame_rate(
+    file: Opened, layout: str, memory: Memory, wanted: float | None
+) -> tuple[float, list[str]]:
+    """Frames a second that a net over video takes, 0 where the user does not say."""
+    if wanted is not None and not (memory.pairs and layout == "classes" and wanted <= _MAX_FPS):
+        raise UsageError(
+            f"--rate {wanted:g} is for readings, and for classifiers that remember the pictures "
+            f"before, up to {_MAX_FPS} a second; {file.path} takes pictures as they come"
+        )
+    if wanted is not None:
+        return wanted, [f"{wanted:g} pictures a second: --rate"]
+    why = "each picture is a step; --rate says how many a second the net takes"
+    return 0.0, [why] if memory.pairs and layout == "classes" else []
 
 
 def _variant(file: Opened, inputs: Inputs, match: Match, memory: Memory) -> Variant:

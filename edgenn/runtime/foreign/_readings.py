@@ -43,12 +43,15 @@ def find_readings(
         UsageError: A flag is missing, or contradicts the file.
     """
     shown = ", ".join(f"{n!r} {s}" for n, s in known.items()) or "no input"
-    missing = [f for f in ("--channels", "--rate") if f not in wishes.of_readings]
+    told = {
+        "--channels (the name of each value of a reading)": wishes.channels,
+        "--rate (readings a second)": wishes.rate,
+    }
+    missing = " and ".join(flag for flag, value in told.items() if not value)
     if missing:
-        told = {"--channels": "the name of each value of a reading", "--rate": "readings a second"}
         raise UsageError(
             f"{file.path} takes {shown}; {wishes.of_readings[0]} says that these are readings of "
-            f"a sensor: give {' and '.join(f'{f} ({told[f]})' for f in missing)} too"
+            f"a sensor: give {missing} too"
         )
     if wishes.size or wishes.color:
         raise UsageError(
@@ -101,7 +104,6 @@ def window_input(
     why = "--stride" if wishes.stride else "each once" if remembers else "half of a window"
     step, reason = _scale(file, main, wishes)
     reasons = [f"a window every {stride} readings: {why}", reason]
-    reasons.append("events by smoothing, as of models that edgenn trains")
     return WindowInput(
         length=main.length,
         stride=stride,

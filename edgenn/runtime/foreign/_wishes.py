@@ -32,7 +32,7 @@ class Wishes:
         name: Of the model; the file's where it is empty.
         activation: Of classifiers: what makes scores of their outputs.
         channels: Name of each value of a reading, in order; says that it takes readings.
-        rate: Readings per second, Hz.
+        rate: Readings per second, Hz; or frames, of nets that remember.
         stride: Readings between the starts of two windows.
         units: Unit of each channel, same order.
         length: Readings per window where the file leaves them free.
@@ -60,7 +60,6 @@ class Wishes:
         """The flags given that make sense for models of readings alone."""
         given = {
             "--channels": self.channels,
-            "--rate": self.rate,
             "--stride": self.stride,
             "--units": self.units,
             "--window": self.length,

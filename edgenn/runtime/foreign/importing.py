@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from edgenn.bundle.manifest import Golden, Tolerance, WindowInput
+from edgenn.bundle.manifest import Golden, ImageInput, Tolerance, WindowInput
 from edgenn.bundle.store import write_bundle
 from edgenn.errors import ModelError, UsageError
 from edgenn.ops.preprocess import Normalize, check_image, place
@@ -25,6 +25,7 @@ from edgenn.types import Floats, Image
 _ROOM = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2}
 # Windows of the golden readings: so many that there are about as many readings.
 _WINDOWS, _MOST_WINDOWS, _ROWS = 4, 64, 512
+_FRAMES = 8
 
 
 def import_model(
@@ -121,26 +122,41 @@ def generated_readings(spec: WindowInput) -> Floats:
 def _samples(model: Model, path: Path, pictures: Sequence[Image]) -> list[GoldenSample]:
     spec = model.manifest.input
     if spec.kind == "image":
-        return [_sample(model, picture) for picture in pictures or [generated()]]
+        if not spec.rate:
+            return [_sample(model, picture) for picture in pictures or [generated()]]
+        frames = np.stack([_placed(spec, picture) for picture in pictures or _drifting()])
+        return [GoldenSample(frames, frames, _stream(model, map(model.finish_image, frames)))]
     if pictures:
         raise UsageError(f"--picture is for models of pictures; {path} takes readings")
     readings = generated_readings(spec)
+    windows = readings.reshape(-1, spec.length, readings.shape[1])
+    outputs = _stream(model, (model.preprocess(window)[0] for window in windows))
+    return [GoldenSample(readings, None, outputs)]
+
+
+def _stream(model: Model, tensors: Iterable[Floats]) -> dict[str, Floats]:
+    """Outputs of one step after another, (S, ...) each; of one step as they are."""
     model.reset()
-    rows: list[dict[str, Floats]] = []
-    for start in range(0, len(readings), spec.length):
-        outputs = model.infer(model.preprocess(readings[start : start + spec.length])[0])
-        rows.append({name: value.copy() for name, value in outputs.items()})
-    stacked = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    return [GoldenSample(readings, None, stacked)]
+    steps = [{n: v.copy() for n, v in model.infer(tensor).items()} for tensor in tensors]
+    if len(steps) == 1:
+        return steps[0]
+    return {name: np.concatenate([step[name] for step in steps]) for name in steps[0]}
+
+
+def _drifting() -> list[Image]:
+    """Frames of a picture that moves."""
+    return [np.roll(generated(), (9 * i, 16 * i), (0, 1)) for i in range(_FRAMES)]
+
+
+def _placed(spec: ImageInput, picture: Image) -> Image:
+    check_image(picture)
+    step = spec.steps[0]
+    assert step.op != "normalize"
+    return place(picture, step)
 
 
 def _sample(model: Model, picture: Image) -> GoldenSample:
-    check_image(picture)
     spec = model.manifest.input
     assert spec.kind == "image"
-    step = spec.steps[0]
-    assert step.op != "normalize"
-    placed = place(picture, step)
-    model.reset()
-    outputs = model.infer(model.finish_image(placed))
-    return GoldenSample(picture, placed, {name: value.copy() for name, value in outputs.items()})
+    placed = _placed(spec, picture)
+    return GoldenSample(picture, placed, _stream(model, [model.finish_image(placed)]))

@@ -51,6 +51,8 @@ def test_colours_become_grey(tmp_path, shape):
     assert found.manifest.input.color == "gray"
     assert found.manifest.input.size == (16, 12)
     assert "colour gray: its one channel" in found.reasons
+    # Nothing of a digit or a face is cut off.
+    assert found.manifest.input.steps[0].op == "resize"
     model = load_any(path, wishes=PLAIN)
     for colour, level in (((0, 0, 255), RED), ((0, 255, 0), GREEN), ((255, 0, 0), BLUE)):
         np.testing.assert_allclose(levels(model, of_one_colour(colour)), (level, 255 - level))

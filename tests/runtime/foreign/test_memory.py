@@ -170,10 +170,13 @@ def test_a_stream_through_the_bundle_is_that_of_torch(tmp_path, kind, cell, engi
         path.write_bytes(plugins.load(formats, "tflite").convert(net, examples, names, 18))
     wishes = Wishes(channels=AXES, rate=50.0)
     if kind is Film:
-        wishes = Wishes(layout="classes", normalize="0..1")
+        # As single pictures that are remembered, or as video of a known rate.
+        rate = 12.0 if engine == "onnx" else None
+        wishes = Wishes(layout="classes", normalize="0..1", rate=rate)
     found = import_model(path, tmp_path / "net.edgenn", wishes)
     assert len([r for r in found.reasons if "memory, next is output" in r]) == len(memory)
     model = edgenn.load(tmp_path / "net.edgenn")
+    assert model.manifest.rate == (wishes.rate or 0)
     rng = np.random.default_rng(0)
     if kind is Film:
         items = list(rng.integers(0, 256, (12, 24, 24, 3)).astype(np.uint8))
@@ -199,3 +202,11 @@ def test_a_net_that_remembers_takes_each_reading_once(tmp_path):
     torch.onnx.export(Stream(nn.GRU, 6).eval(), args, str(path), dynamo=False)
     with pytest.raises(UsageError, match=r"--stride 1: .* takes each reading once, 2 at a time"):
         describe(path, Wishes(channels=AXES, rate=50.0, stride=1))
+
+
+def test_a_rate_is_for_nets_that_remember(tmp_path):
+    path = tmp_path / "net.onnx"
+    net = nn.Sequential(nn.Conv2d(3, 5, 8), nn.Flatten()).eval()
+    torch.onnx.export(net, (torch.zeros(1, 3, 8, 8),), str(path), dynamo=False)
+    with pytest.raises(UsageError, match="--rate 5 is for readings, and for classifiers that rem"):
+        describe(path, Wishes(layout="classes", normalize="0..1", rate=5.0))

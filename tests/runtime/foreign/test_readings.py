@@ -132,7 +132,8 @@ def test_a_recording_runs_through_the_bundle_and_through_the_file(tmp_path, reco
     [
         (Wishes(), r"'x' has readings of a sensor, give --channels .* and --rate in Hz"),
         (Wishes(channels=AXES), r"\(1, 40, 3\).* --rate \(readings a second\) too"),
-        (Wishes(rate=50.0), r"--channels \(the name of each value of a reading\) too"),
+        (Wishes(rate=50.0), r"give --channels with a name for each value"),
+        (Wishes(rate=1.0, units=("g",)), r"--units says .* give --channels \(the name of .* too"),
         (Wishes(stride=4), r"give --channels .* and --rate .* too"),
         (
             Wishes(channels=("a", "b", "c", "d", "e", "f", "g"), rate=1.0),
