@@ -178,7 +178,8 @@ def _image_input(
     why = "--input-order" if wishes.color else f"usual of {layout}"
     reasons.append(f"colour {color}: {'its one channel' if color == 'gray' else why}")
     placing = _placing(match, main.size)
-    reasons.append(f"pictures are fitted by {placing.op}: usual of {color} {layout}")
+    usual = f"grey {layout}" if color == "gray" else layout
+    reasons.append(f"pictures are fitted by {placing.op}: usual of {usual}")
     return ImageInput(size=main.size, color=color, steps=(placing, normalize)), reasons
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 import edgenn
 from edgenn import plugins
+from edgenn.cli import cli
 from edgenn.errors import ModelError, UsageError
 from edgenn.export import formats
 from edgenn.runtime.foreign import Wishes, describe
@@ -210,3 +212,22 @@ def test_a_rate_is_for_nets_that_remember(tmp_path):
     torch.onnx.export(net, (torch.zeros(1, 3, 8, 8),), str(path), dynamo=False)
     with pytest.raises(UsageError, match="--rate 5 is for readings, and for classifiers that rem"):
         describe(path, Wishes(layout="classes", normalize="0..1", rate=5.0))
+
+
+def test_the_command_takes_pairs(tmp_path):
+    args = (torch.zeros(1, 1, 6), torch.zeros(STATE), torch.zeros(STATE))
+    path, bundle = tmp_path / "net.onnx", tmp_path / "net.edgenn"
+    names = {"input_names": ["x", "h", "c"], "output_names": ["y", "after", "cell"]}
+    torch.onnx.export(Stream(nn.LSTM, 6).eval(), args, str(path), dynamo=False, **names)
+    command = ["import", str(path), "--channels", ",".join(AXES), "--rate", "50", "-o", str(bundle)]
+
+    def run(*flags):
+        return CliRunner().invoke(cli, [*command, *flags])
+
+    assert "--state h=OUTPUT, of after, cell" in str(run().exception)
+    assert "--state takes INPUT=OUTPUT, not 'h'" in str(run("--state", "h").exception)
+    # One is told, the other is left.
+    shown = run("--state", "h=after").output
+    assert "input 'h' (1, 1, 32): memory, next is output 'after', as asked for" in shown
+    assert "input 'c' (1, 1, 32): memory, next is output 'cell', the only one" in shown
+    assert len(edgenn.load(bundle).manifest.state) == 2
