@@ -12,7 +12,7 @@ from edgenn.runtime.engines import Extras
 
 MAX_LITERAL = 1 << 18
 MAX_LABELS = 1 << 16
-_LABEL_FILES = ("label", "names", "classes", "imagenet", "coco")
+_WORDS = ("label", "names", "classes", "imagenet", "coco")
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,12 @@ def read_metadata(extras: Extras) -> Said:
             text |= _mapping(content)
     labels, where = _names(text.get("names", "")), "the file's metadata"
     if not labels:
-        for name, content in extras.files.items():
-            if name.endswith(".txt") and any(w in name.lower() for w in _LABEL_FILES):
-                labels, where = split_lines(content), f"{name} inside the file"
-                break
+        guessed = [
+            n for n in extras.files if n.endswith(".txt") and any(w in n.lower() for w in _WORDS)
+        ]
+        for name in [n for n in extras.label_files if n in extras.files] + guessed:
+            labels, where = split_lines(extras.files[name]), f"{name} inside the file"
+            break
     size = _literal(text.get("imgsz", ""))
     given = size if isinstance(size, list | tuple) else [size, size]
     sides = [s for s in given if isinstance(s, int) and s > 0]
