@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
 import struct
 import subprocess
+import sys
+import termios
 import threading
 import tty
 from pathlib import Path
@@ -66,10 +69,20 @@ class Port:
         self._threads.append(feed(lines, self.write, then, rate))
 
     def unplug(self):
+        """As soon as what was written has been read, or nobody reads any more."""
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: not self._is_open or not self._unread(), 2)
+        self._cut()
+
+    def _cut(self):
         if self._is_open:
             self._is_open = False
             os.close(self._slave)
             os.close(self._master)
+
+    def _unread(self):
+        waiting = fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4))
+        return int.from_bytes(waiting, sys.byteorder)
 
     def __enter__(self):
         return self
@@ -77,7 +90,7 @@ class Port:
     def __exit__(self, *error):
         for thread in self._threads:
             thread.join()
-        self.unplug()
+        self._cut()
 
 
 class Broker:

@@ -230,7 +230,7 @@ def test_the_last_failure_in_a_row_ends_the_run(squares, monkeypatch):
     for retries in (0, 2):
         source = open_for(squares, "test://?size=64x48&fps=500&fail_at=2", retries=retries)
         pipeline = Pipeline(source, squares)
-        with pytest.raises(SourceError, match="fails at frame 2"):
+        with pytest.raises(SourceError, match=r"fails at frame \d"):
             pipeline.run()
         assert pipeline.health.reconnects == retries
         assert pipeline.health.frames + pipeline.health.dropped >= 2 * (retries + 1)
