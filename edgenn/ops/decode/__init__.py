@@ -50,6 +50,7 @@ class Foreign:
         size: Height, width of the picture that it takes.
         labels: How many class names are known; 0 where none are.
         metadata: Text that the file carries, by key.
+        background: Whether the first of these names stands for none of the classes.
     """
 
     inputs: Mapping[str, tuple[int, ...]]
@@ -57,6 +58,7 @@ class Foreign:
     size: tuple[int, int]
     labels: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
+    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Match:
         mean: Per channel on 0..255, subtracted first; None where the family does not say.
         std: Per channel on 0..255, divided by; None where the family does not say.
         pad: Grey level of padding, 0..255.
+        labels: Names of the classes, where all nets of this family have the same.
     """
 
     outputs: Mapping[str, str]
@@ -87,3 +90,4 @@ class Match:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     pad: int = 114
+    labels: tuple[str, ...] = ()

@@ -53,22 +53,23 @@ class _Family:
     """A net that is in use."""
 
     what: str
+    labels: tuple[str, ...]
     values: int
     keep: int
     presence_logit: bool
-    classes: int = 1
     mean: tuple[float, ...] = (0.0,) * 3
     std: tuple[float, ...] = (255.0,) * 3
 
 
 # By how many numbers the points have.
 _FAMILIES = {
-    63: _Family("21 points of a hand", 3, 0, False, classes=2),
-    1404: _Family("468 points of a face", 3, 0, True),
-    1434: _Family("478 points of a face and its irises", 3, 0, True),
+    # Left and right where the picture is no mirror image.
+    63: _Family("21 points of a hand", ("left hand", "right hand"), 3, 0, False),
+    1404: _Family("468 points of a face", ("face",), 3, 0, True),
+    1434: _Family("478 points of a face and its irises", ("face",), 3, 0, True),
     # Six more than the 33 lead to the region in the next frame; they are no joints.
-    195: _Family("33 points of a pose", 5, 33, False),
-    165: _Family("33 points of a pose", 5, 0, False),
+    195: _Family("33 points of a pose", ("person",), 5, 33, False),
+    165: _Family("33 points of a pose", ("person",), 5, 0, False),
 }
 
 
@@ -139,12 +140,14 @@ def recognise(file: Foreign) -> Match | None:
     # Stable: the side comes last, wherever a name says that it is one.
     flags.sort(key=lambda n: "left" in n.lower() or "handed" in n.lower())
     named = {"points": points[0], "presence": flags[0]}
-    classes = 1
-    if family.classes > 1 and len(flags) > 1:
-        named["handedness"], classes = flags[1], family.classes
+    labels = family.labels
+    if len(labels) > 1 and len(flags) > 1:
+        named["handedness"] = flags[1]
+    elif len(labels) > 1:
+        labels = ("hand",)
     return Match(
         outputs=named,
-        classes=classes,
+        classes=len(labels),
         why=f"output {file.outputs[points[0]]}: {family.what} on a crop",
         sure=told or len(points) == 1,
         params={
@@ -156,6 +159,7 @@ def recognise(file: Foreign) -> Match | None:
         mean=family.mean,
         std=family.std,
         pad=0,
+        labels=labels,
     )
 
 

@@ -27,13 +27,15 @@ from edgenn.ops.preprocess import CenterCrop, Letterbox, Normalize, Placing, Res
 from edgenn.runtime import engines
 from edgenn.runtime.foreign._file import MAX_ELEMENTS, Opened, open_file
 from edgenn.runtime.foreign._inputs import Inputs, sort_inputs
-from edgenn.runtime.foreign._labels import choose_labels
+from edgenn.runtime.foreign._labels import choose_labels, has_background
 from edgenn.runtime.foreign._layouts import choose_layout
 from edgenn.runtime.foreign._metadata import Said, read_metadata
 from edgenn.runtime.foreign._wishes import SCALES, Wishes, scaling
 from edgenn.types import Floats
 
 MAX_CLASSES = 1 << 16
+# Codes that an 8-bit input may be off by rounding, and that a picture must take up at least.
+_NEAR, _LEAST_CODES = 4, 64
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
     inputs = sort_inputs(file, wishes.size, said)
     samples = _try(file, inputs)
     memory = {output for output, _ in inputs.states.values()}
+    known = wishes.labels or said.labels
     foreign = Foreign(
         dict(file.engine.inputs),
         {n: samples[0][n].shape for n in file.engine.outputs if n not in memory},
         inputs.size,
-        len(wishes.labels or said.labels),
+        len(known),
         said.metadata,
+        has_background(known),
     )
     layout, match = choose_layout(foreign, wishes.layout, path)
     if not 0 < match.classes <= MAX_CLASSES:
@@ -86,7 +90,7 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
         named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
         match, why = plugin.settle(match, named)
         reasons.append(f"{' '.join(f'{k} {v}' for k, v in match.params.items())}: {why}")
-    labels, where = choose_labels(wishes.labels, said, match.classes, layout)
+    labels, where = choose_labels(wishes.labels, said, match.classes, layout, match.labels)
     reasons.append(f"{len(labels)} labels: {where}")
     normalize, why = _scale(file, inputs, match, said, wishes)
     reasons.append(f"normalisation (x - {normalize.mean}) / {normalize.std}: {why}")
@@ -161,14 +165,13 @@ def _scale(
     if wishes.normalize:
         mean, std = scaling(wishes.normalize)
         return Normalize(mean, std), "--normalize"
-    if pixels is not None:
+    written = _written(file)
+    if pixels is not None and not (written and _differs(pixels, written)):
         return Normalize((pixels[0],) * 3, (pixels[1],) * 3), "the scale of its 8-bit input"
-    if file.engine.dtypes[inputs.picture] == "uint8":
+    if pixels is None and file.engine.dtypes[inputs.picture] == "uint8":
         return Normalize(*SCALES["0..255"]), "its input is uint8"
-    if file.extras.scaling is not None:
-        mean, std = (v * 3 if len(v) == 1 else v for v in file.extras.scaling)
-        if len(mean) == len(std) == 3:
-            return Normalize(mean, std), "its TFLite metadata"
+    if written:
+        return written, "its TFLite metadata"
     if said.is_ultralytics:
         return Normalize(*SCALES["0..1"]), "the metadata of its toolkit"
     if match.mean is not None and match.std is not None:
@@ -177,6 +180,25 @@ def _scale(
         f"{file.path} does not say how its pixels are scaled: give --normalize "
         f"{', '.join(SCALES)} or mean,mean,mean:std,std,std"
     )
+
+
+def _written(file: Opened) -> Normalize | None:
+    if file.extras.scaling is None:
+        return None
+    mean, std = (v * 3 if len(v) == 1 else v for v in file.extras.scaling)
+    return Normalize(mean, std) if len(mean) == len(std) == 3 else None
+
+
+def _differs(pixels: tuple[float, float], written: Normalize) -> bool:
+    """Whether the metadata put pixels on other codes of an 8-bit input than themselves.
+
+    Most files scale their input so that a pixel is its own code, and some of them carry
+    metadata meant for the file before it was quantised, with which most codes saturate.
+    """
+    mean, std = pixels
+    first, last = ((x - written.mean[0]) / written.std[0] * std + mean for x in (0, 255))
+    fits = first >= -_NEAR and last <= 255 + _NEAR and last - first >= _LEAST_CODES
+    return fits and (first > _NEAR or last < 255 - _NEAR)
 
 
 def _placing(match: Match, size: tuple[int, int]) -> Placing:

@@ -171,6 +171,35 @@ def test_known_counts_are_recognised_in_either_order(size, number, columns, labe
         assert len(decode(nothing, None)) == 0
 
 
+@pytest.mark.parametrize(
+    ("size", "number", "side", "sure"),
+    [
+        (320, 19206, 24, True),
+        (448, 37629, 24, True),
+        (512, 49104, 32, True),
+        (256, 12276, 32, False),
+    ],
+)
+def test_the_anchors_of_an_efficientdet_are_of_its_kind(size, number, side, sure):
+    shapes = {"boxes": (1, number, 4), "scores": (1, number, 90)}
+    match = recognise(Foreign({}, shapes, (size, size), 90))
+    assert match.sure == sure
+    scores = np.full((1, number, 90), -9, np.float32)
+    scores[0, 0, 0] = 9
+    decode = build(match.params, tuple(map(str, range(90))), (size, size))
+    found = decode({"boxes": np.zeros((1, number, 4), np.float32), "scores": scores}, None)
+    # The first anchor is a square of three or four strides around the middle of its cell.
+    np.testing.assert_allclose(found.boxes, [[4 - side / 2] * 2 + [4 + side / 2] * 2], atol=1e-3)
+
+
+@pytest.mark.parametrize(("labels", "has_background"), [(24, True), (23, False)])
+def test_a_list_of_names_may_count_the_background(labels, has_background):
+    shapes = {"boxes": (1, 1917, 4), "scores": (1, 1917, 24)}
+    match = recognise(Foreign({}, shapes, (300, 300), labels, {}, has_background))
+    assert match.classes == 23
+    assert match.params["background"]
+
+
 def test_other_files_are_not_recognised():
     for outputs in (
         {"a": (1, 1917, 4), "b": (1, 1918, 91)},
