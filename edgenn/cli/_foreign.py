@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
 from edgenn.cli._options import gathered
 from edgenn.errors import UsageError
+from edgenn.ops.decode import Fit
 from edgenn.runtime.foreign import Wishes
 from edgenn.runtime.foreign._labels import named
 
@@ -23,6 +24,7 @@ class ForeignFlags:
     input_order: Literal["rgb", "bgr"] | None
     imgsz: str | None
     activation: Literal["softmax", "sigmoid", "none"] | None
+    fit: Fit | None
 
     def wishes(self, conf: float | None = None, iou: float | None = None, name: str = "") -> Wishes:
         """What they say.
@@ -40,6 +42,7 @@ class ForeignFlags:
             iou=iou,
             name=name,
             activation=self.activation,
+            fit=self.fit,
         )
 
     def given(self) -> bool:
@@ -52,6 +55,7 @@ class ForeignFlags:
                 self.input_order,
                 self.imgsz,
                 self.activation,
+                self.fit,
             )
         )
 
@@ -71,6 +75,12 @@ foreign_options = gathered(
         "--activation",
         type=click.Choice(["softmax", "sigmoid", "none"]),
         help="Classifiers: what makes scores of the outputs.",
+    ),
+    click.option(
+        "--fit",
+        type=click.Choice(get_args(Fit)),
+        help="How pictures are brought to size: padded around, padded at the end, stretched or "
+        "cut to the middle.",
     ),
     title="Model files from elsewhere",
 )

@@ -61,6 +61,9 @@ class Foreign:
     background: bool = False
 
 
+Fit = Literal["letterbox", "letterbox-start", "stretch", "crop"]
+
+
 @dataclass(frozen=True)
 class Match:
     """How a layout reads a foreign file.
@@ -85,7 +88,7 @@ class Match:
     why: str
     sure: bool = True
     params: Mapping[str, Any] = field(default_factory=dict)
-    fit: Literal["letterbox", "letterbox-start", "stretch", "crop"] = "letterbox"
+    fit: Fit = "letterbox"
     color: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None

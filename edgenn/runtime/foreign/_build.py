@@ -22,7 +22,7 @@ from edgenn.bundle.manifest import (
 )
 from edgenn.errors import ModelError, UsageError
 from edgenn.ops import decode
-from edgenn.ops.decode import Foreign, Match
+from edgenn.ops.decode import Fit, Foreign, Match
 from edgenn.ops.preprocess import CenterCrop, Letterbox, Normalize, Placing, Resize
 from edgenn.runtime import engines
 from edgenn.runtime.foreign._file import MAX_ELEMENTS, Opened, open_file
@@ -96,8 +96,9 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
     reasons.append(f"normalisation (x - {normalize.mean}) / {normalize.std}: {why}")
     color = wishes.color or match.color
     reasons.append(f"colour {color}: {'--input-order' if wishes.color else f'usual of {layout}'}")
-    placing = _placing(match, inputs.size)
-    reasons.append(f"pictures are fitted by {placing.op}: usual of {layout}")
+    fit = wishes.fit or match.fit
+    placing = _placing(fit, match.pad, inputs.size)
+    reasons.append(f"fit {fit}: {'--fit' if wishes.fit else f'usual of {layout}'}")
     thresholds = {"conf": wishes.conf, "iou": wishes.iou, "activation": wishes.activation}
     params = {**match.params, **{k: v for k, v in thresholds.items() if v is not None}}
     task: Task = "classify" if layout == "classes" else "detect"
@@ -139,6 +140,7 @@ def _try(file: Opened, inputs: Inputs) -> list[Mapping[str, Floats]]:
     engine = file.engine
     planar = inputs.layout == "nchw"
     shape = (1, 3, *inputs.size) if planar else (1, *inputs.size, 3)
+    is_free = -1 in engine.inputs[inputs.picture][1:]
     feeds = {n: np.zeros(s, np.float32) for n, (_, s) in inputs.states.items()}
     for name, c in inputs.constants.items():
         feeds[name] = np.asarray(c.values, np.float32).reshape(c.shape)
@@ -150,7 +152,9 @@ def _try(file: Opened, inputs: Inputs) -> list[Mapping[str, Floats]]:
         try:
             found = engine.run({**feeds, inputs.picture: (noise - mean) / std})
         except ModelError as error:
-            raise ModelError(f"{file.path}: {error}") from error
+            size = f"{inputs.size[0]},{inputs.size[1]}"
+            hint = f"at --imgsz {size}, which it leaves open; try another: " if is_free else ""
+            raise ModelError(f"{file.path}: {hint}{error}") from error
         for name, value in found.items():
             if value.size > MAX_ELEMENTS:
                 raise ModelError(f"{file.path}: its output {name!r} is {value.shape}: refused")
@@ -201,14 +205,14 @@ def _differs(pixels: tuple[float, float], written: Normalize) -> bool:
     return fits and (first > _NEAR or last < 255 - _NEAR)
 
 
-def _placing(match: Match, size: tuple[int, int]) -> Placing:
-    if match.fit == "stretch":
+def _placing(fit: Fit, pad: int, size: tuple[int, int]) -> Placing:
+    if fit == "stretch":
         return Resize(size, shrink="linear")
-    if match.fit == "crop":
+    if fit == "crop":
         return CenterCrop(size, shrink="linear")
-    if match.fit == "letterbox-start":
-        return Letterbox(size, pad=match.pad, align="start", shrink="linear")
-    return Letterbox(size, pad=match.pad, shrink="linear")
+    if fit == "letterbox-start":
+        return Letterbox(size, pad=pad, align="start", shrink="linear")
+    return Letterbox(size, pad=pad, shrink="linear")
 
 
 def _precision(file: Opened) -> Precision:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgenn.errors import UsageError
+from edgenn.ops.decode import Fit
 
 SCALES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
@@ -29,6 +30,7 @@ class Wishes:
         iou: Overlap threshold, 0..1.
         name: Of the model; the file's where it is empty.
         activation: Of classifiers: what makes scores of their outputs.
+        fit: How pictures are brought to size.
     """
 
     layout: str = ""
@@ -40,6 +42,7 @@ class Wishes:
     iou: float | None = None
     name: str = ""
     activation: Literal["softmax", "sigmoid", "none"] | None = None
+    fit: Fit | None = None
 
     def with_labels(self, labels: tuple[str, ...]) -> Wishes:
         """The same with these class names."""
