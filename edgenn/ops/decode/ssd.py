@@ -174,7 +174,7 @@ _VGG: dict[str, Any] = {
 }
 _EFFICIENTDET = _Family(
     "an EfficientDet",
-    Octaves(),
+    Octaves(uneven="cover"),
     False,
     variances=(1.0,) * 4,
     fit="letterbox-start",
@@ -195,7 +195,7 @@ _FAMILIES = (
     replace(
         _EFFICIENTDET,
         what="an EfficientDet-Lite",
-        anchors=Octaves(scale=3.0),
+        anchors=Octaves(scale=3.0, uneven="cover"),
         mean=(127.0,) * 3,
         std=(128.0,) * 3,
         sides=(320, 384, 448),

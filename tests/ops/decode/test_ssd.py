@@ -51,6 +51,20 @@ def _octaves(side: int, octaves: int, by_scale: bool, zero: bool) -> list[tuple[
     return found
 
 
+def _lite(side: int) -> list[tuple[float, ...]]:
+    """EfficientDet-Lite: cells of the exact share of the input, and squares of three of them."""
+    found = []
+    for level in range(3, 8):
+        cells = math.ceil(side / 2**level)
+        cell = side / cells
+        for row in range(cells):
+            for column in range(cells):
+                for s in (3 * cell, 3 * cell * 2 ** (1 / 3), 3 * cell * 2 ** (2 / 3)):
+                    for w, h in ((1, 1), (2**0.5, 0.5**0.5), (0.5**0.5, 2**0.5)):
+                        found.append(((column + 0.5) * cell, (row + 0.5) * cell, s * w, s * h))
+    return found
+
+
 def _listed() -> list[tuple[float, ...]]:
     found = []
     steps, sides = (8, 16, 32, 64, 100, 300), (30, 60, 111, 162, 213, 264, 315)
@@ -81,6 +95,8 @@ def _listed() -> list[tuple[float, ...]]:
             _octaves(320, 2, False, True),
             12804,
         ),
+        (Octaves(scale=3.0, uneven="cover"), 320, _lite(320), 19206),
+        (Octaves(scale=3.0, uneven="cover"), 448, _lite(448), 37629),
     ],
 )
 def test_anchors_are_those_of_the_published_generators(spec, side, expected, number):
