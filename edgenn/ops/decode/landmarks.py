@@ -70,7 +70,7 @@ _FLAGS = ("presence", "handedness")
 # By how many numbers the points have.
 _FAMILIES = {
     # Left and right where the picture is no mirror image.
-    63: _Family("21 points of a hand", ("left hand", "right hand"), 3, 0, False),
+    63: _Family("21 points of a hand", ("left", "right"), 3, 0, False),
     1404: _Family("468 points of a face", ("face",), 3, 0, True),
     1434: _Family("478 points of a face and its irises", ("face",), 3, 0, True),
     # Six more than the 33 lead to the region in the next frame; they are no joints.

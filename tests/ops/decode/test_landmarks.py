@@ -103,7 +103,7 @@ def test_outputs_of_a_hand_are_told_by_their_numbers_whatever_their_order():
         "presence": "Identity_1",
         "handedness": "Identity_2",
     }
-    assert (match.labels, match.sure) == (("left hand", "right hand"), True)
+    assert (match.labels, match.sure) == (("left", "right"), True)
     assert match.classes == 2
     del shapes["Identity_2"]
     assert recognise(Foreign({}, shapes, (224, 224))).labels == ("hand",)
