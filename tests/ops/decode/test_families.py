@@ -167,6 +167,18 @@ FAMILIES: list[tuple[str, str, int | tuple[int, int], int, Shapes, Mapping[str, 
         {"scores": (1, 4420, 2), "boxes": (1, 4420, 4)},
         {},
     ),
+    (
+        "yunet 2023mar",
+        "yunet",
+        640,
+        0,
+        {
+            f"{name}_{stride}": (1, (640 // stride) ** 2, width)
+            for name, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+            for stride in (8, 16, 32)
+        },
+        {},
+    ),
     ("detr-resnet-50", "detr", 800, 0, {"logits": (1, 100, 92), "pred_boxes": (1, 100, 4)}, {}),
     ("rt-detr", "detr", 640, 0, {"logits": (1, 300, 80), "pred_boxes": (1, 300, 4)}, {}),
     (

@@ -1,0 +1,124 @@
+"""YuNet, Wu et al. 2023 (https://doi.org/10.1007/s11633-023-1423-y), the faces of OpenCV's zoo.
+
+For each stride s of 8, 16 and 32, with N the cells of its grid, row by row:
+
+- ``classes_s`` and ``objects_s`` (1, N, 1): 0..1; the root of their product is the score.
+- ``boxes_s`` (1, N, 4): centre x and y in cells from the cell's corner, logarithm of width and
+  height in cells.
+- ``points_s`` (1, N, 10): x and y of both eyes, the nose and the corners of the mouth, in cells
+  from the cell's corner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgenn.ops.decode import Decoder, Foreign, Match
+from edgenn.ops.decode._foreign import (
+    Candidates,
+    Count,
+    Share,
+    Strides,
+    from_middle,
+    keypoints,
+    rows,
+    sound,
+    squeezed,
+)
+from edgenn.ops.decode._grid import MAX_LOG, cell_count, centers
+from edgenn.ops.decode._params import of_pictures, parse
+from edgenn.ops.decode._select import finish, strongest
+from edgenn.ops.preprocess import Geometry
+from edgenn.types import Detections, Floats
+
+_STRIDES = (8, 16, 32)
+_POINTS = 5
+
+
+@dataclass(frozen=True)
+class Params:
+    """What the manifest may set.
+
+    Attributes:
+        strides: Net pixels per cell of each grid.
+        conf: Boxes below this score are dropped, 0..1.
+        iou: Overlap above which NMS drops the weaker box, 0..1.
+        max_det: At most so many boxes per frame.
+        candidates: At most so many boxes go into NMS, the best ones.
+    """
+
+    strides: Strides = _STRIDES
+    conf: Share = 0.6
+    iou: Share = 0.3
+    max_det: Count = 100
+    candidates: Candidates = 300
+
+
+def build(
+    params: Mapping[str, Any], labels: tuple[str, ...], size: tuple[int, int] | None
+) -> Decoder:
+    """Make the decoder for one input size."""
+    p = parse(Params, params)
+    size = of_pictures(size, "yunet")
+    counts = {stride: cell_count(size, (stride,)) for stride in p.strides}
+    middles, steps = centers(size, p.strides)
+    corners = middles - steps / 2
+    unit = np.ones(2, np.float32)
+
+    def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
+        def joined(name: str, width: int) -> Floats:
+            parts = [rows(outputs, f"{name}_{s}", "yunet", (n, width)) for s, n in counts.items()]
+            return np.concatenate(parts)
+
+        shares = joined("classes", 1)[:, 0].clip(0, 1) * joined("objects", 1)[:, 0].clip(0, 1)
+        scores = np.sqrt(shares)
+        boxes, points = joined("boxes", 4), joined("points", 2 * _POINTS)
+        hits = np.flatnonzero((scores >= p.conf) & sound(boxes, points))
+        hits, ids, best = strongest(hits, np.zeros_like(hits), scores[hits], p.candidates)
+        if not len(best):
+            return Detections.empty(labels)
+        corner, step, box = corners[hits], steps[hits], boxes[hits]
+        sides = np.exp(box[:, 2:].clip(max=MAX_LOG)) * step
+        found = from_middle(np.concatenate([corner + box[:, :2] * step, sides], 1))
+        places = corner[:, None] + points[hits].reshape(-1, _POINTS, 2) * step[:, None]
+        shown = keypoints(places, unit)
+        shown[..., 2] = best[:, None]
+        return finish((found, best, ids), p, labels, geometry, shown)
+
+    return decode
+
+
+def recognise(file: Foreign) -> Match | None:
+    """For each of three strides two outputs (1, N, 1), and (1, N, 4) and (1, N, 10)."""
+    if len(file.outputs) != 4 * len(_STRIDES):
+        return None
+    shapes = {name: squeezed(shape) for name, shape in file.outputs.items()}
+    named: dict[str, str] = {}
+    for stride in _STRIDES:
+        count = cell_count(file.size, (stride,))
+        # Both kinds of scores are multiplied, so their order does not matter.
+        scores = [name for name, shape in shapes.items() if shape == (count, 1)]
+        boxes = [name for name, shape in shapes.items() if shape == (count, 4)]
+        points = [name for name, shape in shapes.items() if shape == (count, 2 * _POINTS)]
+        if (len(scores), len(boxes), len(points)) != (2, 1, 1):
+            return None
+        kinds = ("classes", "objects", "boxes", "points")
+        named |= {
+            f"{kind}_{stride}": name
+            for kind, name in zip(kinds, (*scores, *boxes, *points), strict=True)
+        }
+    return Match(
+        outputs=named,
+        classes=1,
+        why=f"scores, boxes and {_POINTS} points for strides {_STRIDES}, as a YuNet has",
+        fit="letterbox-start",
+        color="bgr",
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+        pad=0,
+        labels=("face",),
+    )
