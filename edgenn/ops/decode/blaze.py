@@ -31,6 +31,7 @@ from edgenn.ops.decode._foreign import (
     Kept,
     Share,
     from_middle,
+    grids,
     rows,
     sigmoid,
     sound,
@@ -165,10 +166,7 @@ def _rows(
     whole = sum(counts.values())
     if name in outputs or f"{name}_{min(counts)}" not in outputs:
         return rows(outputs, name, "blaze", (whole, width))
-    parts = [rows(outputs, f"{name}_{s}", "blaze", (n, width)) for s, n in counts.items()]
-    if len({part.shape[1] for part in parts}) > 1:
-        raise ModelError(f"the model gives {name} of several widths for its grids")
-    return np.concatenate(parts)
+    return grids(outputs, name, "blaze", counts, width)
 
 
 def recognise(file: Foreign) -> Match | None:

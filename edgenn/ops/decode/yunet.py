@@ -23,11 +23,11 @@ from edgenn.ops.decode._foreign import (
     Count,
     Share,
     Strides,
+    by_stride,
     from_middle,
+    grids,
     keypoints,
-    rows,
     sound,
-    squeezed,
 )
 from edgenn.ops.decode._grid import MAX_LOG, cell_count, centers
 from edgenn.ops.decode._params import of_pictures, parse
@@ -71,8 +71,7 @@ def build(
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         def joined(name: str, width: int) -> Floats:
-            parts = [rows(outputs, f"{name}_{s}", "yunet", (n, width)) for s, n in counts.items()]
-            return np.concatenate(parts)
+            return grids(outputs, name, "yunet", counts, width)
 
         shares = joined("classes", 1)[:, 0].clip(0, 1) * joined("objects", 1)[:, 0].clip(0, 1)
         scores = np.sqrt(shares)
@@ -94,23 +93,12 @@ def build(
 
 def recognise(file: Foreign) -> Match | None:
     """For each of three strides two outputs (1, N, 1), and (1, N, 4) and (1, N, 10)."""
-    if len(file.outputs) != 4 * len(_STRIDES):
+    counts = {stride: cell_count(file.size, (stride,)) for stride in _STRIDES}
+    # Both kinds of scores are multiplied, so their order does not matter.
+    widths = {"classes": 1, "objects": 1, "boxes": 4, "points": 2 * _POINTS}
+    named = by_stride(file, counts, widths)
+    if not named:
         return None
-    shapes = {name: squeezed(shape) for name, shape in file.outputs.items()}
-    named: dict[str, str] = {}
-    for stride in _STRIDES:
-        count = cell_count(file.size, (stride,))
-        # Both kinds of scores are multiplied, so their order does not matter.
-        scores = [name for name, shape in shapes.items() if shape == (count, 1)]
-        boxes = [name for name, shape in shapes.items() if shape == (count, 4)]
-        points = [name for name, shape in shapes.items() if shape == (count, 2 * _POINTS)]
-        if (len(scores), len(boxes), len(points)) != (2, 1, 1):
-            return None
-        kinds = ("classes", "objects", "boxes", "points")
-        named |= {
-            f"{kind}_{stride}": name
-            for kind, name in zip(kinds, (*scores, *boxes, *points), strict=True)
-        }
     return Match(
         outputs=named,
         classes=1,

@@ -179,6 +179,18 @@ FAMILIES: list[tuple[str, str, int | tuple[int, int], int, Shapes, Mapping[str, 
         },
         {},
     ),
+    (
+        "scrfd with points",
+        "scrfd",
+        640,
+        0,
+        {
+            f"{number + i}": (2 * (640 // stride) ** 2, width)
+            for number, width in ((443, 1), (446, 4), (449, 10))
+            for i, stride in enumerate((8, 16, 32))
+        },
+        {},
+    ),
     ("detr-resnet-50", "detr", 800, 0, {"logits": (1, 100, 92), "pred_boxes": (1, 100, 4)}, {}),
     ("rt-detr", "detr", 640, 0, {"logits": (1, 300, 80), "pred_boxes": (1, 300, 4)}, {}),
     (
