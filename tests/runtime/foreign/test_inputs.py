@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
+from edgenn.cli import cli
 from edgenn.errors import ModelError, UsageError
 from edgenn.runtime.foreign import Wishes, describe, load_any
 
@@ -52,6 +54,19 @@ def test_fit_is_what_the_user_says(tmp_path):
         wishes = Wishes(layout="classes", normalize="0..1", fit=fit, labels=("r", "g", "b"))
         found[fit] = load_any(path, wishes=wishes).predict(wide).label
     assert found == {None: "r", "stretch": "g", "letterbox": "g"}
+
+
+def test_long_lists_of_labels_are_cut_where_they_are_shown(tmp_path):
+    nodes, weights = pooled(1000)
+    path = save(
+        tmp_path / "c.onnx", nodes, picture(), {"y": (TensorProto.FLOAT, [1, 1000])}, weights
+    )
+    args = ["info", str(path), "--normalize", "-1..1", "--fit", "letterbox-start"]
+    shown = CliRunner().invoke(cli, args, catch_exceptions=False).output
+    assert "tench, goldfish" in shown
+    assert "and 900 more" in shown
+    assert "toilet tissue" not in shown
+    assert "fit letterbox-start: --fit" in shown
 
 
 def test_a_size_that_was_guessed_and_does_not_run_is_named(tmp_path):
