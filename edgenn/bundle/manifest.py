@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edgenn.errors import BundleError, ModelError
 from edgenn.ops.crop import RegionRule
-from edgenn.ops.preprocess import CenterCrop, Layout, Letterbox, Normalize, Resize, Step
+from edgenn.ops.preprocess import CenterCrop, Color, Layout, Letterbox, Normalize, Resize, Step
 
 SCHEMA_VERSION = 1
 # Above this a manifest could ask for more memory than a device has.
@@ -39,7 +39,7 @@ class ImageInput(Strict):
     Attributes:
         name: Tensor name in this manifest.
         size: Height, width in pixels.
-        color: Channel order of the tensor.
+        color: Channel order of the tensor; "gray" where it has one channel.
         rate: Frames per second that a net over video takes; 0 where every picture stands alone.
         steps: Preprocessing, in order.
     """
@@ -47,7 +47,7 @@ class ImageInput(Strict):
     kind: Literal["image"] = "image"
     name: str = "image"
     size: tuple[int, int]
-    color: Literal["rgb", "bgr"] = "rgb"
+    color: Color = "rgb"
     rate: float = Field(default=0.0, ge=0, le=1000)
     steps: tuple[AnyStep, ...]
 
@@ -163,7 +163,8 @@ class Variant(Strict):
         file: Name inside the bundle.
         engine: Runtime that runs it.
         precision: fp32, fp16 or int8.
-        layout: Axis order of picture tensors in this file.
+        layout: Axis order of picture tensors in this file. Readings go in as (1, T, C), but as
+            (1, C, T) where it is "nct"; in both, axes of 1 may be elsewhere in the file.
         tensors: Manifest tensor name to the file's own tensor name.
         constants: Further inputs, by the file's own tensor name.
         sha256: Hash of the file, hex; empty in a manifest embedded in that file.
@@ -309,6 +310,13 @@ class Manifest(Strict):
             missing = wanted - set(variant.tensors)
             if missing:
                 raise ValueError(f"{variant.file} does not map the tensors {sorted(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _layouts_are_of_the_input(self) -> Manifest:
+        for variant in self.variants:
+            if variant.layout == "nct" and self.input.kind == "image":
+                raise ValueError(f"{variant.file}: the layout nct is for readings, not pictures")
         return self
 
     @model_validator(mode="after")

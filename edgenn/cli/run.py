@@ -118,8 +118,8 @@ def _foreign(
             return Origin(load_foreign(path, flags.wishes(), **wishes), name)
     if flags.given():
         raise UsageError(
-            f"{name or 'the model'} says itself what it is: it takes no --as, --labels, "
-            "--normalize, --input-order or --imgsz"
+            f"{name or 'the model'} says itself what it is: it takes none of the flags for model "
+            "files from elsewhere, such as --as, --labels or --normalize"
         )
     return None
 

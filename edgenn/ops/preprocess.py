@@ -4,7 +4,8 @@ A list of steps describes the work; the steps travel in the manifest, the code
 does not. Training augments its samples and then calls the same functions.
 
 Picture steps run in this order: one that fixes the size (`Letterbox`, `Resize` or
-`CenterCrop`), then `Normalize`. Window steps: `Normalize` alone, per channel.
+`CenterCrop`), then `Normalize`. A grey picture is made of the colours in between, by the
+weights of OpenCV (ITU-R BT.601). Window steps: `Normalize` alone, per channel.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from edgenn.errors import ModelError
 from edgenn.types import Floats, Image
 
-Layout = Literal["nchw", "nhwc"]
+# "nct" is for windows, of which each channel's readings then lie together.
+Layout = Literal["nchw", "nhwc", "nct"]
+Color = Literal["rgb", "bgr", "gray"]
 Shrink = Literal["area", "linear"]
 
 # Above this a manifest could ask for more memory than a device has.
@@ -227,17 +230,17 @@ class ImagePreprocessor:
 
     Args:
         steps: A size step, then at most one `Normalize`.
-        color: Channel order that the net wants; frames come as BGR.
+        color: Channels that the net wants; frames come as BGR.
         layout: Axis order that the model file wants.
 
     Raises:
-        ModelError: The steps are not of that form.
+        ModelError: The steps are not of that form, or not for so many channels.
     """
 
     def __init__(
         self,
         steps: tuple[Step, ...],
-        color: Literal["rgb", "bgr"],
+        color: Color,
         layout: Layout,
     ) -> None:
         if not steps or isinstance(steps[0], Normalize):
@@ -247,15 +250,19 @@ class ImagePreprocessor:
         self.placing: Placing = steps[0]
         last = steps[-1]
         self._normalize = last if isinstance(last, Normalize) else Normalize((0.0,), (1.0,))
+        if layout == "nct":
+            raise ModelError("the layout nct is for windows of readings, not for pictures")
         self._reverse, self._planar = color == "rgb", layout == "nchw"
         height, width = self.placing.size
         self._placed = np.empty((height, width, 3), np.uint8)
-        shape = (1, 3, height, width) if layout == "nchw" else (1, height, width, 3)
-        self._shape = shape
+        self._grey = np.empty((height, width), np.uint8) if color == "gray" else None
+        channels = 1 if color == "gray" else 3
+        planar, packed = (1, channels, height, width), (1, height, width, channels)
+        self._shape = planar if self._planar else packed
         self._tensor = self.new_tensor()
-        # (256, 3) float32: what each grey level of each channel becomes.
-        levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-        self._table = normalize(levels, self._normalize, np.empty((256, 3), np.float32))
+        # (256, channels) float32: what each grey level of each channel becomes.
+        levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], channels, axis=1)
+        self._table = normalize(levels, self._normalize, np.empty(levels.shape, np.float32))
         self._columns = [np.ascontiguousarray(column)[None] for column in self._table.T]
 
     def new_tensor(self) -> Floats:
@@ -270,8 +277,8 @@ class ImagePreprocessor:
             out: What to fill; None fills a tensor that is valid until the next call.
 
         Returns:
-            The net's input, (1, 3, H, W) or (1, H, W, 3) float32; and the geometry
-            that maps boxes back.
+            The net's input, (1, C, H, W) or (1, H, W, C) float32, C being 1 for grey and else
+            3; and the geometry that maps boxes back.
 
         Raises:
             ModelError: The picture is not (H, W, 3) uint8.
@@ -281,13 +288,18 @@ class ImagePreprocessor:
         return self.finish(self._placed, out), geometry(image.shape, self.placing)
 
     def finish(self, placed: Image, out: Floats | None = None) -> Floats:
-        """The part after sizing: colour order, normalisation and layout.
+        """The part after sizing: colours, normalisation and layout.
 
         Args:
             placed: (H, W, 3) uint8 BGR, already of the net's size.
             out: As for a whole frame.
         """
         out = self._tensor if out is None else out
+        if self._grey is not None:
+            cv2.cvtColor(placed, cv2.COLOR_BGR2GRAY, dst=self._grey)
+            # One channel lies the same in both layouts.
+            cv2.LUT(self._grey, self._columns[0], dst=out.reshape(self._grey.shape))
+            return out
         if self._planar:
             planes = cv2.split(placed)
             for channel, plane in enumerate(planes[::-1] if self._reverse else planes):
@@ -299,23 +311,34 @@ class ImagePreprocessor:
 
 
 class WindowPreprocessor:
-    """Normalises windows of sensor readings into one reused (1, T, C) buffer.
+    """Normalises windows of sensor readings into one reused buffer.
+
+    Args:
+        steps: At most one `Normalize`.
+        length: Readings per window.
+        channels: Values per reading.
+        layout: "nct" makes (1, C, T), all others (1, T, C).
 
     Raises:
         ModelError: A step other than `Normalize`, or more than one.
     """
 
-    def __init__(self, steps: tuple[Step, ...], length: int, channels: int) -> None:
+    def __init__(
+        self, steps: tuple[Step, ...], length: int, channels: int, layout: Layout = "nchw"
+    ) -> None:
         if len(steps) > 1 or not all(isinstance(s, Normalize) for s in steps):
             raise ModelError("a sequence model takes at most one preprocessing step, normalize")
         step = steps[0] if steps else None
         self._normalize = step if isinstance(step, Normalize) else Normalize((0.0,), (1.0,))
-        self._shape = (1, length, channels)
+        self._planar = layout == "nct"
+        self._wanted = (length, channels)
         self._tensor = self.new_tensor()
 
     def new_tensor(self) -> Floats:
         """A buffer of the net's shape, float32."""
-        return np.empty(self._shape, np.float32)
+        length, channels = self._wanted
+        shape = (1, channels, length) if self._planar else (1, length, channels)
+        return np.empty(shape, np.float32)
 
     def __call__(self, values: Floats, out: Floats | None = None) -> Floats:
         """Prepare one window of (T, C) readings.
@@ -328,13 +351,13 @@ class WindowPreprocessor:
             ModelError: The window has another shape.
         """
         out = self._tensor if out is None else out
-        if values.shape != self._tensor.shape[1:]:
-            wanted, got = self._tensor.shape[1:], values.shape
+        if values.shape != self._wanted:
+            wanted, got = self._wanted, values.shape
             raise ModelError(
                 f"the model takes windows of {wanted[0]} readings x {wanted[1]} channels, "
                 f"not {' x '.join(map(str, got))}"
             )
-        normalize(values, self._normalize, out[0])
+        normalize(values, self._normalize, out[0].T if self._planar else out[0])
         return out
 
 

@@ -19,6 +19,7 @@ from edgenn.ops import decode as decoders
 from edgenn.ops.preprocess import Geometry, ImagePreprocessor, WindowPreprocessor
 from edgenn.ops.window import step_ends
 from edgenn.runtime import engines
+from edgenn.runtime._shapes import holding
 from edgenn.runtime.engines._providers import Provider, Wish
 from edgenn.runtime.files import choose, find, on_gpu, resolve
 from edgenn.types import Floats, Frame, Image, Prediction, Window
@@ -61,7 +62,7 @@ class Model:
             self.engine: engines.Engine = engine or _open(variant, data, threads, wish, profile)
         except ModelError as error:
             raise ModelError(f"{variant.file}: {error}") from error
-        _check_tensors(self.engine, manifest, variant)
+        self._shape = _check_tensors(self.engine, manifest, variant)
         self._constants: dict[str, Floats] = {
             name: np.asarray(constant.values, np.float32).reshape(constant.shape)
             for name, constant in variant.constants.items()
@@ -89,7 +90,9 @@ class Model:
         if spec.kind == "image":
             self._images = ImagePreprocessor(spec.steps, spec.color, self.variant.layout)
         else:
-            self._windows = WindowPreprocessor(spec.steps, spec.length, len(spec.channels))
+            self._windows = WindowPreprocessor(
+                spec.steps, spec.length, len(spec.channels), self.variant.layout
+            )
         self._decode: decoders.Decoder = plugins.load(decoders, manifest.decode.name).build(
             self._params, manifest.labels, spec.size if spec.kind == "image" else None
         )
@@ -200,9 +203,8 @@ class Model:
         The memory of a streaming model goes one step on.
         """
         names = self.variant.tensors
-        raw = self.engine.run(
-            {names[self.manifest.input.name]: tensor, **self._constants, **self._memory}
-        )
+        prepared = {names[self.manifest.input.name]: tensor.reshape(self._shape)}
+        raw = self.engine.run({**prepared, **self._constants, **self._memory})
         for state in self.manifest.state:
             self._memory[names[state.input]] = raw[names[state.output]]
         return {name: raw[names[name]] for name in self.manifest.outputs}
@@ -307,7 +309,12 @@ def _override(manifest: Manifest, given: Mapping[str, float | None]) -> dict[str
     return {**own.params, **wanted}
 
 
-def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant) -> None:
+def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant) -> tuple[int, ...]:
+    """Make sure that a file is that of its manifest; gives the shape in which it takes the input.
+
+    Raises:
+        ModelError: Says what differs.
+    """
     name = variant.tensors[manifest.input.name]
     outputs = [*manifest.outputs, *(state.output for state in manifest.state)]
     missing = [n for n in outputs if variant.tensors[n] not in engine.outputs]
@@ -317,28 +324,31 @@ def _check_tensors(engine: engines.Engine, manifest: Manifest, variant: Variant)
             f"{variant.file}: the file's tensors {sorted(engine.inputs)} -> "
             f"{list(engine.outputs)} are not those of its manifest"
         )
-    spec = manifest.input
-    if spec.kind == "window":
-        wanted: tuple[int, ...] = (1, spec.length, len(spec.channels))
-    elif variant.layout == "nchw":
-        wanted = (1, 3, *spec.size)
-    else:
-        wanted = (1, *spec.size, 3)
     for state, shape in states.items():
         if not _fits(engine.inputs[state], shape):
             raise ModelError(
                 f"{variant.file}: the state {state} is {engine.inputs[state]} in the file but "
                 f"{shape} in its manifest"
             )
-    got = engine.inputs[name]
-    if not _fits(got, wanted):
+    got, wanted = engine.inputs[name], _prepared(manifest, variant)
+    taken = holding(got, wanted)
+    if taken is None:
         raise ModelError(f"{variant.file}: the file takes {got} but its manifest says {wanted}")
     constants = {n: c.shape for n, c in variant.constants.items()}
-    free = {
-        n: s for n, s in {name: wanted, **states, **constants}.items() if -1 in engine.inputs[n]
-    }
+    free = {n: s for n, s in {name: taken, **states, **constants}.items() if -1 in engine.inputs[n]}
     if free:
         engine.fix(free)
+    return taken
+
+
+def _prepared(manifest: Manifest, variant: Variant) -> tuple[int, ...]:
+    """Shape of what the preprocessing makes."""
+    spec = manifest.input
+    if spec.kind == "window":
+        sides = (spec.length, len(spec.channels))
+        return (1, *(sides[::-1] if variant.layout == "nct" else sides))
+    channels = 1 if spec.color == "gray" else 3
+    return (1, channels, *spec.size) if variant.layout == "nchw" else (1, *spec.size, channels)
 
 
 def _fits(got: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

@@ -42,6 +42,12 @@ def test_a_window_manifest_survives_its_json(made):
     assert parse_manifest(read.to_json(), "here") == read
 
 
+def test_a_grey_picture_survives_its_json(made):
+    read = parse_manifest(_changed(made, "input.color", "gray"), "here")
+    assert read.input.color == "gray"
+    assert parse_manifest(read.to_json(), "here") == read
+
+
 @pytest.mark.parametrize("version", [2, 0, "1", None])
 def test_an_unknown_schema_version_is_refused(made, version):
     text = _changed(made, "schema_version", version)
@@ -75,6 +81,7 @@ def test_json_that_is_no_manifest_is_refused(text):
         ("input.steps.1.op", "blur", "blur"),
         ("variants.0.engine", "pickle", "variants.0.engine: "),
         ("variants.0.size", -1, "variants.0.size: "),
+        ("variants.0.layout", "nct", "the layout nct is for readings, not pictures"),
         ("variants.0.tensors", {"image": "x"}, "does not map the tensors ['boxes', 'scores']"),
         ("golden.count", 0, "golden.count: "),
         ("provenance", None, "provenance: Field required"),

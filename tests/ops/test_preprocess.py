@@ -139,13 +139,37 @@ def test_the_tensor_equals_a_plain_reference(layout, color, step):
     assert there.frame_size == (24, 40)
 
 
-def test_one_buffer_serves_every_frame():
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("step", [Normalize((127.5,), (64.0,)), None])
+def test_grey_is_weighed_as_eyes_do(layout, step):
+    picture = _picture(np.random.default_rng(2), 24, 40)
+    expected = (picture @ np.array([0.114, 0.587, 0.299])).round()
+    if step is not None:
+        expected = (expected - 127.5) / 64
+    steps = (Resize((24, 40)),) + ((step,) if step else ())
+    tensor, _ = ImagePreprocessor(steps, "gray", layout)(picture)
+    assert tensor.shape == ((1, 1, 24, 40) if layout == "nchw" else (1, 24, 40, 1))
+    assert tensor.dtype == np.float32
+    # OpenCV rounds its weights, which is a grey level here and there.
+    levels = np.abs(tensor.reshape(24, 40) - expected) * (64 if step else 1)
+    assert levels.max() < 1.01
+    assert levels.mean() < 0.02
+
+
+def test_grey_takes_one_mean():
+    with pytest.raises(ModelError, match="3 channels but the input has 1"):
+        ImagePreprocessor((Resize((8, 8)), IMAGENET), "gray", "nchw")
+
+
+@pytest.mark.parametrize("color", ["rgb", "gray"])
+def test_one_buffer_serves_every_frame(color):
     rng = np.random.default_rng(3)
-    prepare = ImagePreprocessor((Letterbox((32, 32)), IMAGENET), "rgb", "nchw")
+    step = IMAGENET if color == "rgb" else Normalize((1.0,), (2.0,))
+    prepare = ImagePreprocessor((Letterbox((32, 32)), step), color, "nchw")
     pictures = [_picture(rng, 20, 50), _picture(rng, 50, 20), _picture(rng, 32, 32)]
     reused = [prepare(picture)[0].copy() for picture in pictures]
     for picture, tensor in zip(pictures, reused, strict=True):
-        fresh = ImagePreprocessor((Letterbox((32, 32)), IMAGENET), "rgb", "nchw")
+        fresh = ImagePreprocessor((Letterbox((32, 32)), step), color, "nchw")
         np.testing.assert_array_equal(tensor, fresh(picture)[0])
     assert prepare(pictures[0])[0] is prepare(pictures[1])[0]
 
@@ -157,6 +181,9 @@ def test_a_window_equals_a_plain_reference():
     assert tensor.shape == (1, 20, 3)
     np.testing.assert_allclose(tensor[0], (values - step.mean) / step.std, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(WindowPreprocessor((), 20, 3)(values)[0], values)
+    planar = WindowPreprocessor((step,), 20, 3, "nct")(values)
+    assert planar.flags.c_contiguous
+    np.testing.assert_array_equal(planar, tensor.transpose(0, 2, 1))
 
 
 @pytest.mark.parametrize(

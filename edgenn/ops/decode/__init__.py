@@ -15,6 +15,15 @@ A layout that is found in files that edgenn did not write has a second function:
 
 It looks at names, shapes and metadata only, and is careful: where the file may
 as well be of another layout it says so by not being ``sure``.
+
+What shapes do not tell, outputs of a few noise pictures may. They come by the decoder's names, and
+a layout may have two more functions for them::
+
+    fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool
+    settle(match: Match, samples: Sequence[Mapping[str, Floats]],
+           size: tuple[int, int]) -> tuple[Match, str]
+
+The first decides where several layouts are sure, the second sets parameters and says why.
 """
 
 from __future__ import annotations

@@ -213,6 +213,20 @@ def kpt_shape(file: Foreign) -> tuple[int, int]:
     return 0, 3
 
 
+def is_rtdetr(file: Foreign) -> bool | None:
+    """Whether the metadata of ultralytics speak of an RT-DETR; None where they say neither."""
+    # With NMS in it, it gives the same rows as all others.
+    if file.metadata.get("end2end") == "True" or "'nms': True" in file.metadata.get("args", ""):
+        return False
+    return True if "rtdetr" in file.metadata.get("description", "").lower() else None
+
+
+def have_class(values: Floats) -> bool:
+    """Whether the sixth of all of (..., 6 + E) may be the number of a class."""
+    # That corners come in their order is no sign: some nets do not hold to it where nothing is.
+    return bool((values[..., 5] % 1 == 0).all())
+
+
 def keypoints(points: Floats, unit: Floats) -> Floats:
     """(N, K, 3): x and y in net pixels, and a score, which is 1 where the file gives none.
 

@@ -32,7 +32,7 @@ class Params:
 
 
 # Other things that nets give so many numbers of.
-_OTHERS = dict.fromkeys((64, 128, 192, 256, 384, 512, 768, 1024, 1280, 2048), "features") | {
+_OTHERS = dict.fromkeys((128, 192, 256, 384, 512, 768, 1024, 1280, 2048), "features") | {
     2 * n: f"{n} key points" for n in (21, 68, 98, 106)
 }
 # How far the length of a vector may be from 1 by rounding.
@@ -63,12 +63,15 @@ def recognise(file: Foreign) -> Match | None:
     )
 
 
-def settle(match: Match, samples: Sequence[Mapping[str, Floats]]) -> tuple[Match, str]:
-    """Tell the activation from outputs of a few pictures, by the decoder's names; and say why.
+def settle(
+    match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]
+) -> tuple[Match, str]:
+    """Tell the activation from outputs of a few pictures; and say why.
 
     Raises:
         ModelError: They are no scores.
     """
+    del size
     rows = np.stack([sample["logits"].reshape(-1) for sample in samples])
     if rows.min() < 0 and (np.abs(np.linalg.norm(rows, axis=1) - 1) < _UNIT).all():
         raise ModelError(

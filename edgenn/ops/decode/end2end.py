@@ -1,6 +1,6 @@
 """Detectors whose file suppresses overlaps itself, or needs no suppression: nothing is left to do.
 
-In one of three forms, all with corners x1 y1 x2 y2 in net pixels, or on 0..1:
+In one of five forms, all with corners x1 y1 x2 y2 in net pixels, or on 0..1:
 
 - "rows": ``rows`` (1, M, 6 + E): corners, score, class, then nothing more, or K key points of 2 or
   3 numbers each, or coefficients of a mask, which are left out. YOLOv10, Wang et al. 2024
@@ -9,12 +9,15 @@ In one of three forms, all with corners x1 y1 x2 y2 in net pixels, or on 0..1:
 - "lists": ``boxes`` (1, M, 4), ``scores`` (1, M), ``classes`` (1, M), and mostly ``count`` (1,):
   how many of M count. NMS for TensorRT, and RT-DETR, Zhao et al. 2023
   (https://arxiv.org/abs/2304.08069), with its post-processing.
+- "dets": ``rows`` (1, M, 5): corners and score, and ``classes`` (1, M). mmdeploy.
+- "paddle": ``rows`` (M, 6): class, score, corners, and ``count`` (1,). PicoDet and PP-YOLOE with
+  their post-processing and NMS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -29,6 +32,8 @@ from edgenn.ops.decode._foreign import (
     Kept,
     Keypoints,
     Share,
+    have_class,
+    is_rtdetr,
     is_tensorrt,
     keypoints,
     kpt_shape,
@@ -44,6 +49,7 @@ from edgenn.types import Detections, Floats
 # Far fewer than a grid has cells.
 _MOST = 1000
 _COCO = 80
+Form = Literal["rows", "batch", "lists", "dets", "paddle"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Params:
         rest: Numbers after the class that mean nothing here.
     """
 
-    form: Literal["rows", "batch", "lists"] = "rows"
+    form: Form = "rows"
     conf: Share = 0.25
     max_det: Count = 300
     normalized: bool | None = None
@@ -75,7 +81,7 @@ def build(
     size = of_pictures(size, "end2end")
     sides = np.array([size[1], size[0]], np.float32)
     count, each = p.keypoints
-    read = {"rows": _rows, "batch": _batch, "lists": _lists}[p.form]
+    read = _READERS[p.form]
     is_unit = p.normalized
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
@@ -138,20 +144,46 @@ def _lists(outputs: Mapping[str, Floats], extra: int) -> _Parts:
                 "needs one for each"
             )
         flat.append(values)
-    last = len(boxes)
-    if "count" in outputs:
-        number = outputs["count"].reshape(-1)
-        if len(number) != 1:
-            raise ModelError(
-                f"the model gives count {outputs['count'].shape}; the end2end layout needs (1,)"
-            )
-        last = int(np.clip(np.nan_to_num(number[0], nan=0, posinf=last), 0, last))
+    last = _count(outputs["count"], len(boxes)) if "count" in outputs else len(boxes)
     return (
         boxes[:last],
         flat[0][:last],
         flat[1][:last],
         np.zeros((last, extra), np.float32),
     )
+
+
+def _dets(outputs: Mapping[str, Floats], extra: int) -> _Parts:
+    values = tensor(outputs, "rows", "end2end")
+    classes = tensor(outputs, "classes", "end2end").reshape(-1)
+    if values.ndim != 3 or values.shape[0] != 1 or values.shape[2] != 5:
+        raise ModelError(f"the model gives {values.shape}; the end2end layout needs (1, M, 5)")
+    values = _bounded(values[0])
+    if len(classes) != len(values):
+        raise ModelError(
+            f"the model gives {len(classes)} classes for {len(values)} boxes; the end2end layout "
+            "needs one for each"
+        )
+    return values[:, :4], values[:, 4], classes, np.zeros((len(values), extra), np.float32)
+
+
+def _paddle(outputs: Mapping[str, Floats], extra: int) -> _Parts:
+    values = tensor(outputs, "rows", "end2end")
+    if values.ndim != 2 or values.shape[1] != 6:
+        raise ModelError(f"the model gives {values.shape}; the end2end layout needs (M, 6)")
+    values = _bounded(values)
+    values = values[: _count(tensor(outputs, "count", "end2end"), len(values))]
+    return values[:, 2:], values[:, 1], values[:, 0], np.zeros((len(values), extra), np.float32)
+
+
+_READERS = {"rows": _rows, "batch": _batch, "lists": _lists, "dets": _dets, "paddle": _paddle}
+
+
+def _count(number: Floats, most: int) -> int:
+    """How many of ``most`` rows count."""
+    if number.size != 1:
+        raise ModelError(f"the model gives count {number.shape}; the end2end layout needs (1,)")
+    return int(np.clip(np.nan_to_num(number.reshape(-1)[0], nan=0, posinf=most), 0, most))
 
 
 def _bounded(values: Floats) -> Floats:
@@ -161,8 +193,19 @@ def _bounded(values: Floats) -> Floats:
 
 
 def recognise(file: Foreign) -> Match | None:
-    """An output (1, M, 6) or (M, 7), M far fewer than a grid has cells; or lists by name."""
-    return _from_lists(file) or _from_batch(file) or _from_rows(file)
+    """An output (1, M, 6) or (M, 7), M far fewer than a grid has cells; or several by name."""
+    for read in (_from_lists, _from_batch, _from_dets, _from_paddle, _from_rows):
+        found = read(file)
+        if found is not None:
+            return found
+    return None
+
+
+def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether rows hold corners, a score and the number of a class."""
+    if match.params["form"] != "rows":
+        return True
+    return all(have_class(sample["rows"]) for sample in samples)
 
 
 def _match(
@@ -208,6 +251,8 @@ def _from_rows(file: Foreign) -> Match | None:
     }
     if len(fitting) != 1 or task in ("obb", "classify") or len(file.outputs) > 1 + bool(rest):
         return None
+    if task == "detect" and file.labels == 2 and is_rtdetr(file):
+        return None
     ((name, shape),) = fitting.items()
     extra = f", {count} key points" if count else ", masks are left out" if rest else ""
     params: dict[str, object] = {"form": "rows"}
@@ -226,6 +271,28 @@ def _from_batch(file: Foreign) -> Match | None:
     what = f"output {shape}: picture, corners, class and score of every box"
     # One row may as well be a classifier of seven classes.
     return _match(file, {"rows": name}, what, {"form": "batch"}, sure=shape[0] != 1)
+
+
+def _from_dets(file: Foreign) -> Match | None:
+    dets, labels = (file.outputs.get(name, ()) for name in ("dets", "labels"))
+    if len(dets) != 3 or dets[2] != 5 or labels != dets[:2]:
+        return None
+    what = f"outputs dets {dets} and labels {labels}: corners, score and class, as of mmdeploy"
+    match = _match(file, {"rows": "dets", "classes": "labels"}, what, {"form": "dets"})
+    # Each of its nets has its own scaling.
+    return replace(match, fit="letterbox-start", mean=None, std=None)
+
+
+def _from_paddle(file: Foreign) -> Match | None:
+    rows = [name for name, shape in file.outputs.items() if len(shape) == 2 and shape[1] == 6]
+    counts = [name for name, shape in file.outputs.items() if shape in ((1,), ())]
+    if len(file.outputs) != 2 or len(rows) != 1 or len(counts) != 1:
+        return None
+    what = f"outputs {file.outputs[rows[0]]} and a count: class, score and corners, as of Paddle"
+    outputs = {"rows": rows[0], "count": counts[0]}
+    match = _match(file, outputs, what, {"form": "paddle"}, sure="nms" in rows[0].lower())
+    # PicoDet takes ImageNet's scaling, PP-YOLOE+ 0..1.
+    return replace(match, fit="stretch", mean=None, std=None)
 
 
 # Words in the name of each list.

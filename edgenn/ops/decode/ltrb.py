@@ -22,15 +22,16 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.boxes import Form
-from edgenn.ops.decode import Decoder
-from edgenn.ops.decode._grid import MAX_LOG, centers
+from edgenn.ops.decode import Decoder, Foreign, Match
+from edgenn.ops.decode._foreign import squeezed
+from edgenn.ops.decode._grid import MAX_LOG, cell_count, centers
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.plugins import suggestion
 from edgenn.types import Detections, Floats
 
-__all__ = ["MAX_LOG", "Params", "build", "centers", "to_boxes"]
+__all__ = ["MAX_LOG", "Params", "build", "centers", "recognise", "to_boxes"]
 
 
 @dataclass(frozen=True)
@@ -114,3 +115,24 @@ def to_boxes(values: Floats, points: Floats, scales: Floats, form: Form) -> Floa
         return np.concatenate([middle - half, middle + half], 1)
     reach = values * scales
     return np.concatenate([points - reach[:, :2], points + reach[:, 2:]], 1)
+
+
+def recognise(file: Foreign) -> Match | None:
+    """Two outputs (1, N, 4) and (1, N, C), N as many as the grids of three strides have cells.
+
+    Never sure: boxes of other detectors of this shape are in pixels.
+    """
+    shapes = {name: squeezed(shape) for name, shape in file.outputs.items()}
+    cells = cell_count(file.size, Params().strides)
+    boxes = [name for name, shape in shapes.items() if shape == (cells, 4)]
+    scores = [n for n, s in shapes.items() if len(s) == 2 and s[0] == cells and n not in boxes]
+    if (len(shapes), len(boxes), len(scores)) != (2, 1, 1):
+        return None
+    classes = shapes[scores[0]][1]
+    return Match(
+        outputs={"boxes": boxes[0], "scores": scores[0]},
+        classes=classes,
+        why=f"outputs (1, {cells}, 4) and (1, {cells}, {classes}): distances to the edges in "
+        "strides, and logits",
+        sure=False,
+    )

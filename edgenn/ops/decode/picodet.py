@@ -1,23 +1,36 @@
-"""PicoDet without its post-processing, and the first NanoDet: two tensors for each grid.
+"""PicoDet without its NMS, and the first NanoDet.
 
-For every stride S ``scores_S`` (1, N, C), a score 0..1 per class, and ``boxes_S``
-(1, N, 4 * (R + 1)): logits of the distances from the middle of the cell to the left, top, right
-and bottom edge (see `edgenn.ops.decode._integral`). N runs over the grid row by row. PicoDet, Yu et
-al. 2021 (https://arxiv.org/abs/2111.00902), has strides 8, 16, 32 and 64; where its head weighs
-classes by how well boxes fit, the file takes the root of the product itself.
+Form "levels", without post-processing: for every stride S ``scores_S`` (1, N, C), a score 0..1 per
+class, and ``boxes_S`` (1, N, 4 * (R + 1)): logits of the distances from the middle of the cell to
+the left, top, right and bottom edge (see `edgenn.ops.decode._integral`). N runs over the grid row
+by row. PicoDet, Yu et al. 2021 (https://arxiv.org/abs/2111.00902), has strides 8, 16, 32 and 64;
+where its head weighs classes by how well boxes fit, the file takes the root of the product itself.
+
+Form "decoded", with post-processing, as PP-YOLOE too: ``boxes`` (1, N, 4), x1 y1 x2 y2 in net
+pixels, and ``scores`` (1, C, N), N over all grids. With NMS the file is of the layout end2end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import IMAGENET, Candidates, Count, Share, Strides, rows, sound
+from edgenn.ops.decode._foreign import (
+    IMAGENET,
+    Candidates,
+    Count,
+    Share,
+    Strides,
+    rows,
+    sound,
+    tensor,
+)
 from edgenn.ops.decode._grid import cell_count, centers
 from edgenn.ops.decode._integral import boxes as to_boxes
 from edgenn.ops.decode._params import of_pictures, parse
@@ -27,6 +40,8 @@ from edgenn.types import Detections, Floats
 
 # Numbers of a box where distances go up to 7 or 10 cells.
 _USUAL = (32, 44)
+# Those of PicoDet, and those of NanoDet and PP-YOLOE.
+_STRIDES = ((8, 16, 32, 64), (8, 16, 32))
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,7 @@ class Params:
     """What the manifest may set.
 
     Attributes:
+        form: Which tensors there are; see above.
         strides: Net pixels per cell of each grid.
         reach: Largest distance in cells, R.
         conf: Boxes below this score are dropped, 0..1.
@@ -42,6 +58,7 @@ class Params:
         candidates: At most so many boxes go into NMS, the best ones.
     """
 
+    form: Literal["levels", "decoded"] = "levels"
     strides: Strides = (8, 16, 32, 64)
     reach: Annotated[int, Field(gt=0, le=64)] = 7
     conf: Share = 0.4
@@ -56,11 +73,13 @@ def build(
     """Make the decoder for one input size."""
     p = parse(Params, params)
     size = of_pictures(size, "picodet")
+    if p.form == "decoded":
+        return _decoded(p, labels, size)
     points = {stride: centers(size, (stride,))[0] for stride in p.strides}
     numbers = 4 * (p.reach + 1)
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
-        parts: list[tuple[Floats, Floats, Ids]] = []
+        parts: list[_Hits] = []
         for stride, middles in points.items():
             count = len(middles)
             scores = rows(outputs, f"scores_{stride}", "picodet", (count, len(labels)))
@@ -70,19 +89,75 @@ def build(
             steps = np.full((len(hits), 1), stride, np.float32)
             parts.append((to_boxes(logits[hits], middles[hits], steps), best, ids))
         boxes, best, ids = (np.concatenate(part) for part in zip(*parts, strict=True))
-        good = np.flatnonzero(sound(boxes))
-        good, ids, best = strongest(good, ids[good], best[good], p.candidates)
-        if not len(best):
-            return Detections.empty(labels)
-        return finish((boxes[good], best.clip(max=1), ids), p, labels, geometry)
+        return _finish((boxes, best, ids), p, labels, geometry)
 
     return decode
 
 
+_Hits = tuple[Floats, Floats, Ids]
+
+
+def _decoded(p: Params, labels: tuple[str, ...], size: tuple[int, int]) -> Decoder:
+    count = cell_count(size, p.strides)
+
+    def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
+        boxes = rows(outputs, "boxes", "picodet", (count, 4))
+        scores = tensor(outputs, "scores", "picodet")
+        if scores.shape != (1, len(labels), count):
+            raise ModelError(
+                f"the model gives scores {scores.shape}; the picodet layout needs "
+                f"(1, {len(labels)}, {count})"
+            )
+        hits, ids, best = strongest(*above(scores[0].T, p.conf), p.candidates)
+        return _finish((boxes[hits], best, ids), p, labels, geometry)
+
+    return decode
+
+
+def _finish(
+    found: _Hits, p: Params, labels: tuple[str, ...], geometry: Geometry | None
+) -> Detections:
+    boxes, best, ids = found
+    good = np.flatnonzero(sound(boxes))
+    good, ids, best = strongest(good, ids[good], best[good], p.candidates)
+    if not len(best):
+        return Detections.empty(labels)
+    return finish((boxes[good], best.clip(max=1), ids), p, labels, geometry)
+
+
 def recognise(file: Foreign) -> Match | None:
-    """Pairs (1, N, C) and (1, N, 4 * (R + 1)) for the grids of three or four strides."""
+    """Pairs (1, N, C) and (1, N, 4 * (R + 1)) for three or four grids; or one pair for all."""
+    return _from_decoded(file) or _from_levels(file)
+
+
+def _from_decoded(file: Foreign) -> Match | None:
+    if len(file.outputs) != 2:
+        return None
+    for strides in _STRIDES:
+        count = cell_count(file.size, strides)
+        boxes = [n for n, s in file.outputs.items() if s == (1, count, 4)]
+        scores = [n for n, s in file.outputs.items() if len(s) == 3 and s[0::2] == (1, count)]
+        if len(boxes) != 1 or len(scores) != 1:
+            continue
+        classes = file.outputs[scores[0]][1]
+        is_pico = len(strides) == 4
+        return Match(
+            outputs={"boxes": boxes[0], "scores": scores[0]},
+            classes=classes,
+            why=f"outputs (1, {count}, 4) and (1, {classes}, {count}): boxes and scores for "
+            f"strides {strides}, as a {'PicoDet' if is_pico else 'PP-YOLOE'} has without its NMS",
+            params={"form": "decoded", "strides": strides},
+            fit="stretch",
+            # PP-YOLOE takes ImageNet's scaling, PP-YOLOE+ 0..1.
+            mean=IMAGENET[0] if is_pico else None,
+            std=IMAGENET[1] if is_pico else None,
+        )
+    return None
+
+
+def _from_levels(file: Foreign) -> Match | None:
     shapes = {name: shape for name, shape in file.outputs.items() if shape[:1] in ((1,), (-1,))}
-    for strides in ((8, 16, 32, 64), (8, 16, 32)):
+    for strides in _STRIDES:
         if len(file.outputs) != 2 * len(strides):
             continue
         levels = [_level(shapes, cell_count(file.size, (stride,))) for stride in strides]

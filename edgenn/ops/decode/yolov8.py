@@ -8,7 +8,7 @@ over the grids of stride 8, 16 and 32; or over the 300 queries of an RT-DETR.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -24,6 +24,8 @@ from edgenn.ops.decode._foreign import (
     Keypoints,
     Share,
     from_middle,
+    have_class,
+    is_rtdetr,
     keypoints,
     kpt_shape,
     sound,
@@ -39,6 +41,8 @@ from edgenn.types import Detections, Floats
 MASKS = 32
 # Boxes that an RT-DETR of ultralytics gives, in the same columns.
 _QUERIES = 300
+# Dequantised numbers may lie a step beside 0 and 1.
+_SLACK = 0.05
 # Strides of the usual nets, and of those with a grid more for large or for small things.
 _GRIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 
@@ -159,8 +163,8 @@ def recognise(file: Foreign) -> Match | None:
 
 def _queries(file: Foreign, name: str) -> Match | None:
     """An RT-DETR: boxes on 0..1 that overlap no more, of pictures that are stretched."""
-    # With two classes it is a list of corners, scores and classes as well.
-    if file.labels in (0, 2):
+    # With two classes it is a list of corners, scores and classes as well; see `fits`.
+    if not file.labels or (file.labels == 2 and is_rtdetr(file) is False):
         return None
     return Match(
         outputs={"rows": name},
@@ -171,3 +175,12 @@ def _queries(file: Foreign, name: str) -> Match | None:
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
     )
+
+
+def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether queries hold boxes and scores on 0..1, and not corners, a score and a class."""
+    if not match.params.get("normalized"):
+        return True
+    values = [sample["rows"] for sample in samples]
+    within = all(bool(((v >= -_SLACK) & (v <= 1 + _SLACK)).all()) for v in values)
+    return within and not all(map(have_class, values))

@@ -2,14 +2,15 @@
 
 One tensor (1, N, 5 + C): centre x and y in cells from the cell's corner,
 logarithm of width and height in cells, objectness 0..1, and the score of each
-class 0..1. N runs over the strides in the given order, each grid row by row.
+class 0..1; or, where the file decodes its boxes itself, centre, width and height
+in net pixels. N runs over the strides in the given order, each grid row by row.
 The score of a box is objectness times class score.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import sound
+from edgenn.ops.decode._foreign import from_middle, sound
 from edgenn.ops.decode._grid import MAX_LOG
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
@@ -35,6 +36,7 @@ class Params:
         iou: Overlap above which NMS drops the weaker box, 0..1.
         max_det: At most so many boxes per frame.
         candidates: At most so many boxes go into NMS, the best ones.
+        decoded: Boxes are in net pixels already.
     """
 
     strides: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)] = (8, 16, 32)
@@ -42,6 +44,7 @@ class Params:
     iou: Annotated[float, Field(ge=0, le=1)] = 0.6
     max_det: Annotated[int, Field(gt=0)] = 100
     candidates: Annotated[int, Field(gt=0, le=3000)] = 300
+    decoded: bool = False
 
 
 def corners(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:
@@ -79,9 +82,12 @@ def build(
         cells, class_ids, best = strongest(hopeful[cells], class_ids, best, p.candidates)
         if not len(best):
             return Detections.empty(labels)
-        middle = (rows[cells, :2] + points[cells]) * scales[cells]
-        half = np.exp(rows[cells, 2:4].clip(max=MAX_LOG)) * scales[cells] / 2
-        boxes = np.concatenate([middle - half, middle + half], 1)
+        boxes = rows[cells, :4]
+        if not p.decoded:
+            middle = (boxes[:, :2] + points[cells]) * scales[cells]
+            sides = np.exp(boxes[:, 2:].clip(max=MAX_LOG)) * scales[cells]
+            boxes = np.concatenate([middle, sides], 1)
+        boxes = from_middle(boxes)
         return finish((boxes, best.clip(max=1), class_ids), p, labels, geometry)
 
     return decode
@@ -109,3 +115,17 @@ def recognise(file: Foreign) -> Match | None:
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
     )
+
+
+def settle(
+    match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]
+) -> tuple[Match, str]:
+    """Tell by where boxes lie whether they are decoded: nets put them near their cell."""
+    points, scales = corners(size, Params().strides)
+    middles = np.stack([sample["rows"][0, :, :2] for sample in samples])
+    cells, pixels = (
+        float(np.median(np.abs(values - 0.5))) for values in (middles, middles / scales - points)
+    )
+    decoded = pixels < cells
+    why = "boxes lie about their cells " + ("in pixels" if decoded else "once decoded")
+    return replace(match, params={**match.params, "decoded": decoded}), why

@@ -29,12 +29,15 @@ class Extras:
     Attributes:
         metadata: Text by key.
         files: Small text files that are packed into it, by name.
-        scaling: Mean and std of the picture in 0..255, None where it does not say.
+        scaling: Mean and std of the first input, of a picture in 0..255; None where it does not
+            say.
+        label_files: Names of those files that it says to hold class names.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     scaling: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    label_files: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

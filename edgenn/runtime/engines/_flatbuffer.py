@@ -11,6 +11,10 @@ import struct
 from edgenn.errors import ModelError
 
 MAX_ITEMS = 4096
+# Fields of SubGraphMetadata; ProcessUnitOptions; AssociatedFileType for axes and for values.
+_INPUTS, _OUTPUTS = 2, 3
+_NORMALIZATION = 1
+_LABELS = (2, 3)
 
 
 class Table:
@@ -80,6 +84,30 @@ def tensor_scaling(data: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] |
     Raises:
         ModelError: An offset leaves the file.
     """
+    for tensor in _described(data, _INPUTS)[:1]:
+        for unit in tensor.tables(4):
+            options = unit.table(1)
+            if unit.number(0, "<B") == _NORMALIZATION and options is not None:
+                return options.floats(0), options.floats(1)
+    return None
+
+
+def label_files(data: bytes) -> tuple[str, ...]:
+    """Names of the packed files that TFLite Metadata says to have the classes of an output.
+
+    Raises:
+        ModelError: An offset leaves the file.
+    """
+    return tuple(
+        file.raw(0).decode("utf-8", "replace")
+        for tensor in _described(data, _OUTPUTS)
+        for file in tensor.tables(6)
+        if file.number(2, "<b") in _LABELS
+    )
+
+
+def _described(data: bytes, side: int) -> list[Table]:
+    """What TFLite Metadata say of each input or output of the first graph; may be nothing."""
     model = Table.root(data)
     buffers = model.tables(4)
     for entry in model.tables(6):
@@ -88,14 +116,9 @@ def tensor_scaling(data: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] |
         index = entry.number(1)
         if index >= len(buffers):
             raise ModelError("the file is damaged: its metadata is missing")
-        content = buffers[index].raw(0)
-        for graph in Table.root(content).tables(3)[:1]:
-            for tensor in graph.tables(2)[:1]:
-                for unit in tensor.tables(4):
-                    options = unit.table(1)
-                    if unit.number(0, "<B") == 1 and options is not None:
-                        return options.floats(0), options.floats(1)
-    return None
+        graphs = Table.root(buffers[index].raw(0)).tables(3)
+        return graphs[0].tables(side) if graphs else []
+    return []
 
 
 def _read(data: bytes, form: str, at: int) -> int | float:

@@ -16,7 +16,7 @@ import numpy as np
 from edgenn.errors import ModelError
 from edgenn.runtime.engines import Extras
 from edgenn.runtime.engines._fair import FairLock
-from edgenn.runtime.engines._flatbuffer import tensor_scaling
+from edgenn.runtime.engines._flatbuffer import label_files, tensor_scaling
 from edgenn.types import Floats
 
 try:
@@ -89,6 +89,8 @@ class LiteRtEngine:
                 for name, value in feeds.items():
                     details = self._ins[name]
                     self._interpreter.set_tensor(details["index"], quantize(value, details))
+                # Memory inside of a file would go on into the next window, and between twins.
+                self._interpreter.reset_all_variables()
                 self._interpreter.invoke()
             except (ValueError, RuntimeError) as error:
                 raise ModelError(f"LiteRT could not run the model: {_reason(error)}") from error
@@ -156,7 +158,7 @@ def read_extras(data: bytes, engine: LiteRtEngine) -> Extras:
                         files[info.filename[:256]] = archive.read(info).decode("utf-8", "replace")
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
             raise ModelError(f"the files packed into it are damaged: {error}") from error
-    return Extras({}, files, tensor_scaling(data))
+    return Extras({}, files, tensor_scaling(data), label_files(data))
 
 
 def signature(data: bytes) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +19,27 @@ from edgenn.bundle.manifest import (
     State,
     Task,
     Variant,
+    WindowInput,
 )
 from edgenn.errors import ModelError, UsageError
 from edgenn.ops import decode
 from edgenn.ops.decode import Fit, Foreign, Match
-from edgenn.ops.preprocess import CenterCrop, Letterbox, Normalize, Placing, Resize
+from edgenn.ops.preprocess import CenterCrop, Color, Letterbox, Normalize, Placing, Resize
 from edgenn.runtime import engines
 from edgenn.runtime.foreign._file import MAX_ELEMENTS, Opened, open_file
-from edgenn.runtime.foreign._inputs import Inputs, sort_inputs
+from edgenn.runtime.foreign._inputs import Inputs, Picture, sort_inputs
 from edgenn.runtime.foreign._labels import choose_labels, has_background
 from edgenn.runtime.foreign._layouts import choose_layout
+from edgenn.runtime.foreign._memory import Memory, Tensors, find_memory
 from edgenn.runtime.foreign._metadata import Said, read_metadata
-from edgenn.runtime.foreign._wishes import SCALES, Wishes, scaling
+from edgenn.runtime.foreign._pixels import is_usual
+from edgenn.runtime.foreign._readings import Readings, window_input
+from edgenn.runtime.foreign._wishes import Wishes, scales, scaling, spread
 from edgenn.types import Floats
 
 MAX_CLASSES = 1 << 16
-# Codes that an 8-bit input may be off by rounding, and that a picture must take up at least.
-_NEAR, _LEAST_CODES = 4, 64
+# As the manifest has it.
+_MAX_FPS = 1000
 
 
 @dataclass(frozen=True)
@@ -69,91 +73,175 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
     """
     file = open_file(path, threads)
     said = read_metadata(file.extras)
-    inputs = sort_inputs(file, wishes.size, said)
+    inputs = sort_inputs(file, wishes, said)
     samples = _try(file, inputs)
-    memory = {output for output, _ in inputs.states.values()}
+    shapes = {name: samples[0][name].shape for name in file.engine.outputs}
+    tensors = Tensors(path, inputs.asked, shapes, file.engine.dtypes)
+    memory = find_memory(tensors, wishes.state)
+    size = inputs.main.size if isinstance(inputs.main, Picture) else (0, 0)
     known = wishes.labels or said.labels
     foreign = Foreign(
         dict(file.engine.inputs),
-        {n: samples[0][n].shape for n in file.engine.outputs if n not in memory},
-        inputs.size,
+        {n: s for n, s in shapes.items() if n not in memory.pairs.values()},
+        size,
         len(known),
         said.metadata,
         has_background(known),
     )
-    layout, match = choose_layout(foreign, wishes.layout, path)
-    if not 0 < match.classes <= MAX_CLASSES:
-        raise ModelError(f"{path}: {match.classes} classes are out of 1..{MAX_CLASSES}")
-    reasons = [*inputs.reasons, f"layout {layout}: {match.why}"]
-    plugin = plugins.load(decode, layout)
-    if hasattr(plugin, "settle"):
-        named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
-        match, why = plugin.settle(match, named)
-        reasons.append(f"{' '.join(f'{k} {v}' for k, v in match.params.items())}: {why}")
+    layout, match, reasons = _read_outputs(file, inputs.main, foreign, samples, wishes)
     labels, where = choose_labels(wishes.labels, said, match.classes, layout, match.labels)
     reasons.append(f"{len(labels)} labels: {where}")
-    normalize, why = _scale(file, inputs, match, said, wishes)
-    reasons.append(f"normalisation (x - {normalize.mean}) / {normalize.std}: {why}")
-    color = wishes.color or match.color
-    reasons.append(f"colour {color}: {'--input-order' if wishes.color else f'usual of {layout}'}")
-    fit = wishes.fit or match.fit
-    placing = _placing(fit, match.pad, inputs.size)
-    reasons.append(f"fit {fit}: {'--fit' if wishes.fit else f'usual of {layout}'}")
+    task: Task
+    spec: ImageInput | WindowInput
+    if isinstance(inputs.main, Picture):
+        task = "detect" if layout != "classes" else "sequence" if wishes.rate else "classify"
+        rate, because = _frame_rate(file, layout, memory, wishes.rate)
+        spec, why = _image_input(file, inputs.main, (layout, match), said, wishes)
+        spec, why = spec.model_copy(update={"rate": rate}), [*why, *because]
+    else:
+        task = "sequence"
+        spec, why = window_input(file, inputs.main, wishes, remembers=bool(memory.pairs))
     thresholds = {"conf": wishes.conf, "iou": wishes.iou, "activation": wishes.activation}
     params = {**match.params, **{k: v for k, v in thresholds.items() if v is not None}}
-    task: Task = "classify" if layout == "classes" else "detect"
-    precision = _precision(file)
-    variant = Variant(
-        file=f"model.{precision}{path.suffix}",
-        engine=file.engine_name,
-        precision=precision,
-        layout=inputs.layout,
-        tensors={
-            "image": inputs.picture,
-            **match.outputs,
-            **{f"state_in.{n}": n for n in inputs.states},
-            **{f"state_out.{n}": o for n, (o, _) in inputs.states.items()},
-        },
-        constants=dict(inputs.constants),
-    )
+    variant = _variant(file, inputs, match, memory)
     manifest = Manifest(
         name=wishes.name or path.stem,
         task=task,
         labels=labels,
-        input=ImageInput(size=inputs.size, color=color, steps=(placing, normalize)),
+        input=spec,
         outputs=tuple(match.outputs),
         decode=Decode(name=layout, params=params),
         state=tuple(
-            State(input=f"state_in.{n}", output=f"state_out.{n}", shape=shape)
-            for n, (_, shape) in inputs.states.items()
+            State(input=f"state_in.{n}", output=f"state_out.{n}", shape=inputs.asked[n])
+            for n in memory.pairs
         ),
+        temporal={"smoothing": {}} if task == "sequence" else {},
         variants=(variant,),
         provenance=Provenance(edgenn=edgenn.__version__, foreign=True),
     )
     # Parameters that do not fit are an error now, not at the first picture.
-    plugin.build(params, labels, inputs.size)
+    plugins.load(decode, layout).build(params, labels, size if spec.kind == "image" else None)
+    reasons = [*inputs.reasons, *memory.reasons, *reasons, *why]
+    if task == "sequence":
+        reasons.append("events by smoothing: as of models over time that edgenn trains")
     return Described(manifest, file.data, tuple(reasons), file.engine)
+
+
+def _read_outputs(
+    file: Opened,
+    main: Picture | Readings,
+    foreign: Foreign,
+    samples: list[Mapping[str, Floats]],
+    wishes: Wishes,
+) -> tuple[str, Match, list[str]]:
+    """How outputs are read: a layout's name, what it makes of the file, and why.
+
+    Raises:
+        ModelError: No layout fits.
+        UsageError: A flag has to say which.
+    """
+    if isinstance(main, Picture):
+        layout, match = choose_layout(foreign, wishes.layout, file.path, samples)
+    else:
+        layout, match = "classes", _of_readings(file, foreign, wishes.layout)
+    if not 0 < match.classes <= MAX_CLASSES:
+        raise ModelError(f"{file.path}: {match.classes} classes are out of 1..{MAX_CLASSES}")
+    reasons = [f"layout {layout}: {match.why}"]
+    plugin = plugins.load(decode, layout)
+    if hasattr(plugin, "settle"):
+        named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
+        match, why = plugin.settle(match, named, foreign.size)
+        reasons.append(f"{' '.join(f'{k} {v}' for k, v in match.params.items())}: {why}")
+    return layout, match, reasons
+
+
+def _of_readings(file: Opened, foreign: Foreign, wanted: str) -> Match:
+    """Models of readings are classifiers: what else a few numbers may be is in pictures."""
+    if wanted not in ("", "classes"):
+        raise UsageError(f"--as {wanted} is for pictures; models of readings are classifiers")
+    match: Match | None = plugins.load(decode, "classes").recognise(foreign)
+    if match is None:
+        raise ModelError(
+            f"{file.path}: takes readings and gives {dict(foreign.outputs)}; known are "
+            "classifiers, which give (1, classes) beside their memory"
+        )
+    return match
+
+
+def _image_input(
+    file: Opened, main: Picture, found: tuple[str, Match], said: Said, wishes: Wishes
+) -> tuple[ImageInput, list[str]]:
+    layout, match = found
+    if main.channels == 1 and match.fit == "crop":
+        # Digits and faces fill their pictures; to cut the middle out is ImageNet's habit.
+        match = replace(match, fit="stretch")
+    normalize, why = _scale(file, main, match, said, wishes)
+    reasons = [f"normalisation (x - {normalize.mean}) / {normalize.std}: {why}"]
+    color: Color = "gray" if main.channels == 1 else wishes.color or match.color
+    why = "--input-order" if wishes.color else f"usual of {layout}"
+    reasons.append(f"colour {color}: {'its one channel' if color == 'gray' else why}")
+    fit = wishes.fit or match.fit
+    placing = _placing(fit, match.pad, main.size)
+    usual = f"grey {layout}" if color == "gray" else layout
+    reasons.append(f"fit {fit}: {'--fit' if wishes.fit else f'usual of {usual}'}")
+    return ImageInput(size=main.size, color=color, steps=(placing, normalize)), reasons
+
+
+def _frame_rate(
+    file: Opened, layout: str, memory: Memory, wanted: float | None
+) -> tuple[float, list[str]]:
+    """Frames a second that a net over video takes, 0 where the user does not say."""
+    if wanted is not None and not (memory.pairs and layout == "classes" and wanted <= _MAX_FPS):
+        raise UsageError(
+            f"--rate {wanted:g} is for readings, and for classifiers that remember the pictures "
+            f"before, up to {_MAX_FPS} a second; {file.path} takes pictures as they come"
+        )
+    if wanted is not None:
+        return wanted, [f"{wanted:g} pictures a second: --rate"]
+    why = "each picture is a step; --rate says how many a second the net takes"
+    return 0.0, [why] if memory.pairs and layout == "classes" else []
+
+
+def _variant(file: Opened, inputs: Inputs, match: Match, memory: Memory) -> Variant:
+    precision = _precision(file)
+    main = inputs.main
+    return Variant(
+        file=f"model.{precision}{file.path.suffix}",
+        engine=file.engine_name,
+        precision=precision,
+        layout=main.layout,
+        tensors={
+            "image" if isinstance(main, Picture) else "window": main.name,
+            **match.outputs,
+            **{f"state_in.{n}": n for n in memory.pairs},
+            **{f"state_out.{n}": o for n, o in memory.pairs.items()},
+        },
+        constants=dict(inputs.constants),
+    )
 
 
 def _try(file: Opened, inputs: Inputs) -> list[Mapping[str, Floats]]:
     """Run it on noise: gives the shapes that it leaves free, and shows that it runs at all."""
-    engine = file.engine
-    planar = inputs.layout == "nchw"
-    shape = (1, 3, *inputs.size) if planar else (1, *inputs.size, 3)
-    is_free = -1 in engine.inputs[inputs.picture][1:]
-    feeds = {n: np.zeros(s, np.float32) for n, (_, s) in inputs.states.items()}
+    engine, main = file.engine, inputs.main
+    hint = ""
+    if isinstance(main, Picture) and -1 in engine.inputs[main.name][1:]:
+        height, width = main.size
+        hint = f"at --imgsz {height},{width}, which it leaves open; try another: "
+    feeds = {n: np.zeros(s, np.float32) for n, s in inputs.asked.items()}
     for name, c in inputs.constants.items():
         feeds[name] = np.asarray(c.values, np.float32).reshape(c.shape)
-    engine.fix({inputs.picture: shape, **{n: v.shape for n, v in feeds.items()}})
-    mean, std = engine.pixels.get(inputs.picture, (0.0, 255.0))
+    engine.fix({main.name: main.shape, **{n: v.shape for n, v in feeds.items()}})
+    mean, std = engine.pixels.get(main.name, (0.0, 255.0))
     samples: list[Mapping[str, Floats]] = []
     for seed in range(3):
-        noise = np.random.default_rng(seed).integers(0, 256, shape).astype(np.float32)
+        rng = np.random.default_rng(seed)
+        if isinstance(main, Picture):
+            noise = (rng.integers(0, 256, main.shape).astype(np.float32) - mean) / std
+        else:
+            noise = rng.standard_normal(main.shape, np.float32)
         try:
-            found = engine.run({**feeds, inputs.picture: (noise - mean) / std})
+            found = engine.run({**feeds, main.name: noise})
         except ModelError as error:
-            size = f"{inputs.size[0]},{inputs.size[1]}"
-            hint = f"at --imgsz {size}, which it leaves open; try another: " if is_free else ""
             raise ModelError(f"{file.path}: {hint}{error}") from error
         for name, value in found.items():
             if value.size > MAX_ELEMENTS:
@@ -163,46 +251,27 @@ def _try(file: Opened, inputs: Inputs) -> list[Mapping[str, Floats]]:
 
 
 def _scale(
-    file: Opened, inputs: Inputs, match: Match, said: Said, wishes: Wishes
+    file: Opened, main: Picture, match: Match, said: Said, wishes: Wishes
 ) -> tuple[Normalize, str]:
-    pixels = file.engine.pixels.get(inputs.picture)
+    count = main.channels
+    pixels = file.engine.pixels.get(main.name)
     if wishes.normalize:
-        mean, std = scaling(wishes.normalize)
-        return Normalize(mean, std), "--normalize"
-    written = _written(file)
-    if pixels is not None and not (written and _differs(pixels, written)):
-        return Normalize((pixels[0],) * 3, (pixels[1],) * 3), "the scale of its 8-bit input"
-    if pixels is None and file.engine.dtypes[inputs.picture] == "uint8":
-        return Normalize(*SCALES["0..255"]), "its input is uint8"
-    if written:
-        return written, "its TFLite metadata"
+        return scaling(wishes.normalize, count), "--normalize"
+    if pixels is not None and is_usual(pixels):
+        return Normalize((pixels[0],) * count, (pixels[1],) * count), "the scale of its 8-bit input"
+    if pixels is None and file.engine.dtypes[main.name] == "uint8":
+        return scaling("0..255", count), "its input is uint8"
+    if (said_of_it := file.scaling_of(main.name)) is not None:
+        mean, std = (spread(v, count) for v in said_of_it)
+        if len(mean) == len(std) == count:
+            return Normalize(mean, std), "its TFLite metadata"
     if said.is_ultralytics:
-        return Normalize(*SCALES["0..1"]), "the metadata of its toolkit"
-    if match.mean is not None and match.std is not None:
+        return scaling("0..1", count), "the metadata of its toolkit"
+    if match.mean is not None and match.std is not None and count == len(match.mean):
         return Normalize(match.mean, match.std), "usual of this layout"
     raise UsageError(
-        f"{file.path} does not say how its pixels are scaled: give --normalize "
-        f"{', '.join(SCALES)} or mean,mean,mean:std,std,std"
+        f"{file.path} does not say how its pixels are scaled: give --normalize {scales(count)}"
     )
-
-
-def _written(file: Opened) -> Normalize | None:
-    if file.extras.scaling is None:
-        return None
-    mean, std = (v * 3 if len(v) == 1 else v for v in file.extras.scaling)
-    return Normalize(mean, std) if len(mean) == len(std) == 3 else None
-
-
-def _differs(pixels: tuple[float, float], written: Normalize) -> bool:
-    """Whether the metadata put pixels on other codes of an 8-bit input than themselves.
-
-    Most files scale their input so that a pixel is its own code, and some of them carry
-    metadata meant for the file before it was quantised, with which most codes saturate.
-    """
-    mean, std = pixels
-    first, last = ((x - written.mean[0]) / written.std[0] * std + mean for x in (0, 255))
-    fits = first >= -_NEAR and last <= 255 + _NEAR and last - first >= _LEAST_CODES
-    return fits and (first > _NEAR or last < 255 - _NEAR)
 
 
 def _placing(fit: Fit, pad: int, size: tuple[int, int]) -> Placing:

@@ -26,6 +26,10 @@ class Opened:
     engine: engines.Engine
     extras: engines.Extras
 
+    def scaling_of(self, name: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and std of an input as the file says; None where it does not."""
+        return self.extras.scaling if next(iter(self.engine.inputs)) == name else None
+
 
 def is_foreign(path: Path) -> bool:
     """Whether this is a model file without a manifest of edgenn.

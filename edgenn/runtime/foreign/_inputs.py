@@ -1,22 +1,44 @@
-"""What each input of a foreign file is: the picture, memory of the step before, or a constant."""
+"""What each input of a foreign file is: the picture or readings, a constant, or not yet known."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import NoReturn
 
 from edgenn.bundle.manifest import MAX_STATE, Constant
 from edgenn.errors import ModelError, UsageError
 from edgenn.ops.preprocess import MAX_SIDE, Layout
+from edgenn.runtime._shapes import holding
 from edgenn.runtime.foreign._file import Opened
+from edgenn.runtime.foreign._memory import partner
 from edgenn.runtime.foreign._metadata import Said
+from edgenn.runtime.foreign._readings import Readings, find_readings, refuse_batch
+from edgenn.runtime.foreign._wishes import Wishes
 
-_SIDES = {"in", "out", "input", "output", "prev", "previous", "next", "new", "old", "past",
-          "present", "i", "o", "n", "0", "t"}  # fmt: skip
 # Height and width of the picture, in the order that each family's export asks for.
 _SIZES = {"orig_target_sizes": "wh", "orig_size": "wh", "target_sizes": "hw", "im_shape": "hw"}
+_CONSTANTS = {*_SIZES, "scale_factor"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The input that takes a picture.
+
+    Attributes:
+        name: Of the tensor.
+        layout: Its axis order.
+        size: Height, width.
+        channels: 3, or 1 for grey.
+        shape: In the file, none of it free.
+    """
+
+    name: str
+    layout: Layout
+    size: tuple[int, int]
+    channels: int
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -24,69 +46,121 @@ class Inputs:
     """Roles of the inputs.
 
     Attributes:
-        picture: Name of the picture's tensor.
-        layout: Its axis order.
-        size: Height, width.
-        states: Input to output, and shape.
+        main: The one that takes what a source gives.
         constants: By tensor name.
+        asked: Shapes of the others, by tensor name: memory, if anything.
         reasons: What was decided and why.
     """
 
-    picture: str
-    layout: Layout
-    size: tuple[int, int]
-    states: Mapping[str, tuple[str, tuple[int, ...]]]
+    main: Picture | Readings
     constants: Mapping[str, Constant]
+    asked: Mapping[str, tuple[int, ...]]
     reasons: tuple[str, ...]
 
 
-def sort_inputs(file: Opened, wanted: tuple[int, int] | None, said: Said) -> Inputs:
+def sort_inputs(file: Opened, wishes: Wishes, said: Said) -> Inputs:
     """Tell the inputs apart.
 
     Raises:
-        ModelError: No picture of three channels, or an input of unknown meaning.
-        UsageError: --imgsz contradicts the file.
+        ModelError: Neither a picture nor readings.
+        UsageError: A flag contradicts the file, or is missing.
     """
     shapes = file.engine.inputs
-    pictures = {n: lay for n, s in shapes.items() if (lay := _layout(s)) is not None}
-    if len(pictures) != 1:
-        raise ModelError(
-            f"{file.path}: takes {dict(shapes)}; a model needs one picture of three channels, "
-            "(1, 3, H, W) or (1, H, W, 3)"
-        )
-    ((picture, layout),) = pictures.items()
-    shape = shapes[picture]
-    given = shape[2:] if layout == "nchw" else shape[1:3]
-    size, reasons = _size(file, (given[0], given[1]), wanted, said)
-    reasons = [f"input {picture!r} {shape}: {layout} picture of {size[0]} x {size[1]}", *reasons]
-    states: dict[str, tuple[str, tuple[int, ...]]] = {}
+    known = {n: s for n, s in shapes.items() if n not in wishes.state and n not in _CONSTANTS}
+    main: Picture | Readings
+    if wishes.of_readings:
+        main, reasons = find_readings(file, known, wishes)
+    else:
+        main, reasons = _find_picture(file, known, wishes, said)
     constants: dict[str, Constant] = {}
+    asked: dict[str, tuple[int, ...]] = {}
     for name, free in shapes.items():
-        if name == picture:
-            continue
         whole = tuple(max(n, 1) for n in free)
-        output = _partner(name, file.engine.outputs, taken={o for o, _ in states.values()})
-        if name in _SIZES or name == "scale_factor":
-            values = (1.0, 1.0) if name == "scale_factor" else tuple(map(float, size))
-            values = values[::-1] if _SIZES.get(name) == "wh" else values
-            if prod(whole) != 2:
-                raise ModelError(f"{file.path}: its input {name!r} is {whole}, not (1, 2)")
-            constants[name] = Constant(shape=whole, values=values)
-            reasons.append(f"input {name!r}: always {values}, from its name")
-        elif output is not None and prod(whole) <= MAX_STATE:
-            states[name] = (output, whole)
-            reasons.append(f"input {name!r} {whole}: memory, next value is output {output!r}")
-        else:
-            raise ModelError(f"{file.path}: it is not known what its input {name!r} {free} takes")
-    return Inputs(picture, layout, size, states, constants, tuple(reasons))
+        if name in _CONSTANTS and isinstance(main, Picture):
+            constants[name] = _constant(file, name, whole, main.size)
+            reasons.append(f"input {name!r}: always {constants[name].values}, from its name")
+        elif prod(whole) > MAX_STATE:
+            raise ModelError(f"{file.path}: its input {name!r} {free} is too large to be real")
+        elif name != main.name:
+            asked[name] = whole
+    return Inputs(main, constants, asked, tuple(reasons))
 
 
-def _layout(shape: tuple[int, ...]) -> Layout | None:
-    if len(shape) != 4 or shape[0] not in (-1, 1):
+def _constant(file: Opened, name: str, shape: tuple[int, ...], size: tuple[int, int]) -> Constant:
+    if prod(shape) != 2:
+        raise ModelError(f"{file.path}: its input {name!r} is {shape}, not (1, 2)")
+    values = (1.0, 1.0) if name == "scale_factor" else (float(size[0]), float(size[1]))
+    return Constant(shape=shape, values=values[::-1] if _SIZES.get(name) == "wh" else values)
+
+
+def _find_picture(
+    file: Opened, known: Mapping[str, tuple[int, ...]], wishes: Wishes, said: Said
+) -> tuple[Picture, list[str]]:
+    found: dict[str, Layout] = {}
+    for channels in (1,) if wishes.color == "gray" else (3, 1):
+        found = {n: lay for n, s in known.items() if (lay := _layout(s, channels))}
+        if found:
+            break
+    if not found and wishes.color == "gray":
+        # Without an axis of 1 nothing but the flag tells it from readings.
+        found = {n: "nchw" for n, s in known.items() if _is_flat(s)}
+    if len(found) > 1:
+        # Memory may look like a picture, but has an output of its name.
+        found = {n: lay for n, lay in found.items() if partner(n, file.engine.outputs) is None}
+    if len(found) != 1:
+        _refuse(file, known, wishes)
+    ((name, layout),) = found.items()
+    if channels == 1 and wishes.color not in (None, "gray"):
+        raise UsageError(
+            f"--input-order {wishes.color} contradicts {file.path}, whose pictures are grey: "
+            f"{name!r} {known[name]}"
+        )
+    shape = known[name]
+    given = shape[-2:] if layout == "nchw" else shape[1:3]
+    size, why = _size(file, (given[0], given[1]), wishes.size, said)
+    planar = (1, channels, *size)
+    taken = holding(shape, planar if layout == "nchw" else (1, *size, channels))
+    assert taken is not None
+    kind = "picture" if channels == 3 else "grey picture"
+    reasons = [f"input {name!r} {shape}: {layout} {kind} of {size[0]} x {size[1]}", *why]
+    return Picture(name, layout, size, channels, taken), reasons
+
+
+def _refuse(file: Opened, known: Mapping[str, tuple[int, ...]], wishes: Wishes) -> NoReturn:
+    """Say why there is no picture."""
+    takes = f"{file.path} takes {dict(file.engine.inputs)}"
+    if wishes.color == "gray":
+        raise UsageError(f"{takes}; --input-order gray is for one picture of one channel")
+    refuse_batch(file, {n: s for n, s in known.items() if len(s) == 4 and {1, 3} & {s[1], s[3]}})
+    like_readings = [n for n, s in known.items() if len(s) in (2, 3) and s[0] in (-1, 1)]
+    alone = [n for n in like_readings if partner(n, file.engine.outputs) is None]
+    if like_readings:
+        raise UsageError(
+            f"{takes}: if {' or '.join(map(repr, alone or like_readings))} has readings of a "
+            "sensor, give --channels with a name for each value of a reading, and --rate in Hz; "
+            "if it is a grey picture, --input-order gray"
+        )
+    refuse_batch(file, {n: s for n, s in known.items() if len(s) in (2, 3)})
+    raise ModelError(
+        f"{takes}; a model needs one picture, (1, C, H, W) or (1, H, W, C) of 3 channels or 1"
+    )
+
+
+def _is_flat(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[0] in (-1, 1) and 0 not in shape
+
+
+def _layout(shape: tuple[int, ...], channels: int) -> Layout | None:
+    """Axis order of a picture of so many channels, None where it is none."""
+    if len(shape) != 4 or shape[0] not in (-1, 1) or 0 in shape:
         return None
-    if shape[1] == 3 and shape[3] != 3:
+    if channels == 1 and shape[2] == 1:
+        return None
+    if shape[1] == channels and shape[3] != channels:
         return "nchw"
-    return "nhwc" if shape[3] == 3 else None
+    if shape[3] == channels and (channels == 3 or shape[1] != 1):
+        return "nhwc"
+    return None
 
 
 def _size(
@@ -107,15 +181,3 @@ def _size(
     if not all(0 < s <= MAX_SIDE for s in size):
         raise ModelError(f"{file.path}: a picture of {size} is out of 1..{MAX_SIDE} pixels")
     return size, [f"size {size[0]} x {size[1]}: {why}"] if why else []
-
-
-def _partner(name: str, outputs: tuple[str, ...], taken: set[str]) -> str | None:
-    """The output whose name differs in "in" and "out", "0" and "n" or the like alone."""
-    found = [o for o in outputs if o not in taken and o != name and _stem(o) == _stem(name)]
-    return found[0] if len(found) == 1 and _stem(name) else None
-
-
-def _stem(name: str) -> tuple[str, ...]:
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    text = re.sub(r"^([hc])([0n])$", r"\1 \2", text.strip())
-    return tuple(t for t in re.split(r"[^a-z0-9]+", text) if t and t not in _SIDES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,26 @@ from edgenn import plugins
 from edgenn.errors import ModelError, UsageError
 from edgenn.ops import decode
 from edgenn.ops.decode import Foreign, Match
+from edgenn.types import Floats
 
 
-def choose_layout(file: Foreign, wanted: str, path: Path) -> tuple[str, Match]:
+def _fits(name: str, match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether the values may be of this layout too; one that cannot tell may always be."""
+    plugin = plugins.load(decode, name)
+    named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
+    return not hasattr(plugin, "fits") or bool(plugin.fits(match, named))
+
+
+def choose_layout(
+    file: Foreign, wanted: str, path: Path, samples: Sequence[Mapping[str, Floats]]
+) -> tuple[str, Match]:
     """The layout that the user named, or the only one that is sure.
+
+    Args:
+        file: What the file says of itself.
+        wanted: The user's choice; empty: none.
+        path: Of the file, for messages.
+        samples: Outputs of a few noise pictures by their names in the file.
 
     Raises:
         ModelError: None fits.
@@ -31,6 +48,8 @@ def choose_layout(file: Foreign, wanted: str, path: Path) -> tuple[str, Match]:
         if match is not None:
             found_all[name] = match
     sure = {name: match for name, match in found_all.items() if match.sure}
+    if len(sure) > 1:
+        sure = {n: m for n, m in sure.items() if _fits(n, m, samples)} or sure
     if len(sure) == 1:
         return next(iter(sure.items()))
     if not found_all:

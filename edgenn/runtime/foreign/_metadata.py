@@ -12,7 +12,7 @@ from edgenn.runtime.engines import Extras
 
 MAX_LITERAL = 1 << 18
 MAX_LABELS = 1 << 16
-_LABEL_FILES = ("label", "names", "classes", "imagenet", "coco")
+_WORDS = ("label", "names", "classes", "imagenet", "coco")
 _LABEL_KEYS = ("names", "classes", "class_names", "labels", "label_names", "id2label", "character")
 
 
@@ -46,10 +46,12 @@ def read_metadata(extras: Extras) -> Said:
     listed = {key: _names(text.get(key, "")) for key in _LABEL_KEYS}
     labels, where = next(((v, f"{k} in its metadata") for k, v in listed.items() if v), ((), ""))
     if not labels:
-        for name, content in extras.files.items():
-            if name.endswith(".txt") and any(w in name.lower() for w in _LABEL_FILES):
-                labels, where = split_lines(content), f"{name} inside the file"
-                break
+        guessed = [
+            n for n in extras.files if n.endswith(".txt") and any(w in n.lower() for w in _WORDS)
+        ]
+        for name in [n for n in extras.label_files if n in extras.files] + guessed:
+            labels, where = split_lines(extras.files[name]), f"{name} inside the file"
+            break
     size = _literal(text.get("imgsz", ""))
     given = size if isinstance(size, list | tuple) else [size, size]
     sides = [s for s in given if isinstance(s, int) and s > 0]

@@ -6,7 +6,9 @@ import contextlib
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from edgenn.errors import EdgennError, ModelError
 from edgenn.runtime.foreign._build import describe
@@ -23,11 +25,11 @@ def try_apart(path: Path, wishes: Wishes) -> None:
     Raises:
         ModelError: The engine crashed on it, or took too long.
     """
-    asked = json.dumps([str(path), wishes.size])
-    command = [sys.executable, "-m", "edgenn.runtime.foreign._trial", asked]
+    asked = json.dumps({"path": str(path), **asdict(wishes)}).encode()
+    command = [sys.executable, "-m", "edgenn.runtime.foreign._trial"]
     try:
         code = subprocess.run(  # noqa: S603  no shell, and this very interpreter
-            command, timeout=SECONDS, capture_output=True, stdin=subprocess.DEVNULL, check=False
+            command, timeout=SECONDS, capture_output=True, input=asked, check=False
         ).returncode
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"{path} does not load and run within {SECONDS} s") from error
@@ -40,10 +42,12 @@ def _main() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    path, size = json.loads(sys.argv[1])
+    asked = json.loads(sys.stdin.buffer.read())
+    path = Path(asked.pop("path"))
+    said: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in asked.items()}
     # What is wrong in words is said by the parent, which comes to it again.
     with contextlib.suppress(EdgennError):
-        describe(Path(path), Wishes(size=tuple(size) if size else None))
+        describe(path, Wishes(**said))
 
 
 if __name__ == "__main__":

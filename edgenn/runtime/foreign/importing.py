@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from edgenn.bundle.manifest import Golden, Tolerance
+from edgenn.bundle.manifest import Golden, ImageInput, Tolerance, WindowInput
 from edgenn.bundle.store import write_bundle
-from edgenn.errors import ModelError
-from edgenn.ops.preprocess import check_image, place
+from edgenn.errors import ModelError, UsageError
+from edgenn.ops.preprocess import Normalize, check_image, place
 from edgenn.runtime.foreign._build import Described, describe
 from edgenn.runtime.foreign._trial import try_apart
 from edgenn.runtime.foreign._wishes import Wishes
 from edgenn.runtime.golden import GoldenSample, pack
 from edgenn.runtime.model import Model
-from edgenn.types import Image
+from edgenn.types import Floats, Image
 
 # Share of an output's largest value that another processor's arithmetic may differ by.
 _ROOM = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2}
+# Windows of the golden readings: so many that there are about as many readings.
+_WINDOWS, _MOST_WINDOWS, _ROWS = 4, 64, 512
+_FRAMES = 8
 
 
 def import_model(
@@ -37,21 +40,23 @@ def import_model(
         path: .onnx or .tflite file.
         out: Bundle to write.
         wishes: What the user says of it.
-        pictures: (H, W, 3) uint8 BGR, for the golden samples; none: a generated one.
+        pictures: (H, W, 3) uint8 BGR, for the golden samples; none: a generated one, or
+            generated readings.
 
     Returns:
         What was found, with the bundle's manifest.
 
     Raises:
         ModelError: Damaged, or of a layout that is not known.
-        UsageError: The file leaves open what a flag must say.
+        UsageError: The file leaves open what a flag must say, or there are pictures for a
+            model of readings.
         BundleError: The bundle cannot be written.
     """
     try_apart(path, wishes)
     found = describe(path, wishes)
     (variant,) = found.manifest.variants
     model = Model(found.manifest, variant, found.data, engine=found.engine)
-    samples = [_sample(model, picture) for picture in pictures or [generated()]]
+    samples = _samples(model, path, pictures)
     golden = pack(samples)
     peaks = {
         name: max(float(np.abs(sample.outputs[name]).max(initial=0)) for sample in samples)
@@ -100,13 +105,58 @@ def read_picture(path: Path) -> Image:
     return np.asarray(image, np.uint8)
 
 
-def _sample(model: Model, picture: Image) -> GoldenSample:
-    check_image(picture)
+def generated_readings(spec: WindowInput) -> Floats:
+    """Waves and noise, (T, C) float32, of some windows; the same everywhere."""
+    rows = spec.length * max(_WINDOWS, min(_MOST_WINDOWS, _ROWS // spec.length))
+    rng = np.random.default_rng(0)
+    count = len(spec.channels)
+    turns = rng.uniform(4, 40, count) / rows
+    waves = np.sin(2 * np.pi * (np.arange(rows)[:, None] * turns + rng.uniform(0, 1, count)))
+    values = waves + 0.3 * rng.standard_normal((rows, count))
+    step = spec.steps[0] if spec.steps else None
+    if isinstance(step, Normalize):
+        values = (values * step.std + step.mean) / step.scale
+    return np.asarray(values, np.float32)
+
+
+def _samples(model: Model, path: Path, pictures: Sequence[Image]) -> list[GoldenSample]:
     spec = model.manifest.input
-    assert spec.kind == "image"
+    if spec.kind == "image":
+        if not spec.rate:
+            return [_sample(model, picture) for picture in pictures or [generated()]]
+        frames = np.stack([_placed(spec, picture) for picture in pictures or _drifting()])
+        return [GoldenSample(frames, frames, _stream(model, map(model.finish_image, frames)))]
+    if pictures:
+        raise UsageError(f"--picture is for models of pictures; {path} takes readings")
+    readings = generated_readings(spec)
+    windows = readings.reshape(-1, spec.length, readings.shape[1])
+    outputs = _stream(model, (model.preprocess(window)[0] for window in windows))
+    return [GoldenSample(readings, None, outputs)]
+
+
+def _stream(model: Model, tensors: Iterable[Floats]) -> dict[str, Floats]:
+    """Outputs of one step after another, (S, ...) each; of one step as they are."""
+    model.reset()
+    steps = [{n: v.copy() for n, v in model.infer(tensor).items()} for tensor in tensors]
+    if len(steps) == 1:
+        return steps[0]
+    return {name: np.concatenate([step[name] for step in steps]) for name in steps[0]}
+
+
+def _drifting() -> list[Image]:
+    """Frames of a picture that moves."""
+    return [np.roll(generated(), (9 * i, 16 * i), (0, 1)) for i in range(_FRAMES)]
+
+
+def _placed(spec: ImageInput, picture: Image) -> Image:
+    check_image(picture)
     step = spec.steps[0]
     assert step.op != "normalize"
-    placed = place(picture, step)
-    model.reset()
-    outputs = model.infer(model.finish_image(placed))
-    return GoldenSample(picture, placed, {name: value.copy() for name, value in outputs.items()})
+    return place(picture, step)
+
+
+def _sample(model: Model, picture: Image) -> GoldenSample:
+    spec = model.manifest.input
+    assert spec.kind == "image"
+    placed = _placed(spec, picture)
+    return GoldenSample(picture, placed, _stream(model, [model.finish_image(placed)]))

@@ -56,7 +56,10 @@ def test_as_many_numbers_as_features_or_points_have_are_no_sure_scores(count, la
 def test_features_of_length_1_are_no_scores():
     match = recognise(Foreign({}, {"y": (1, 128)}, (112, 112)))
     rows = np.random.default_rng(0).normal(size=(3, 1, 128)).astype(np.float32)
-    assert settle(match, [{"logits": row} for row in rows])[0].params["activation"] == "softmax"
+    assert (
+        settle(match, [{"logits": row} for row in rows], (112, 112))[0].params["activation"]
+        == "softmax"
+    )
     unit = rows / np.linalg.norm(rows, axis=2, keepdims=True)
     with pytest.raises(ModelError, match="features to compare"):
-        settle(match, [{"logits": row} for row in unit])
+        settle(match, [{"logits": row} for row in unit], (112, 112))

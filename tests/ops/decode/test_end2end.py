@@ -42,12 +42,16 @@ def _outputs(form: str, seed: int) -> dict[str, np.ndarray]:
         found = {"rows": np.column_stack([boxes, scores, classes])[None]}
     elif form == "batch":
         found = {"rows": np.column_stack([np.zeros(40), boxes, classes, scores])}
+    elif form == "dets":
+        found = {"rows": np.column_stack([boxes, scores])[None], "classes": classes[None]}
+    elif form == "paddle":
+        found = {"rows": np.column_stack([classes, scores, boxes]), "count": np.array([40])}
     else:
         found = {"boxes": boxes[None], "scores": scores[None], "classes": classes[None]}
     return {name: values.astype(np.float32) for name, values in found.items()}
 
 
-@pytest.mark.parametrize("form", ["rows", "batch", "lists"])
+@pytest.mark.parametrize("form", ["rows", "batch", "lists", "dets", "paddle"])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_form_gives_what_a_plain_loop_gives(form, seed):
     found = build({"form": form, "conf": 0.3}, LABELS, SIZE)(_outputs(form, seed), None)
@@ -56,10 +60,11 @@ def test_every_form_gives_what_a_plain_loop_gives(form, seed):
     np.testing.assert_allclose(_told(found), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("form", ["lists", "paddle"])
 @pytest.mark.parametrize(("count", "last"), [(7, 7), (-2, 0), (1e9, 40), (np.nan, 0)])
-def test_a_count_says_how_many_of_the_lists_are_meant(count, last):
-    outputs = _outputs("lists", 1) | {"count": np.array([[count]], np.float32)}
-    found = build({"form": "lists", "conf": 0.3}, LABELS, SIZE)(outputs, None)
+def test_a_count_says_how_many_of_the_rows_are_meant(form, count, last):
+    outputs = _outputs(form, 1) | {"count": np.array([[count]], np.float32)}
+    found = build({"form": form, "conf": 0.3}, LABELS, SIZE)(outputs, None)
     expected = np.array(_plain(1, 0.3, last)).reshape(-1, 6)
     np.testing.assert_allclose(_told(found), expected, rtol=1e-4)
 
@@ -196,3 +201,29 @@ def test_other_shapes_are_refused(form, shapes, reason):
     outputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     with pytest.raises(ModelError, match=reason):
         build({"form": form}, LABELS, SIZE)(outputs, None)
+
+
+@pytest.mark.parametrize(
+    ("form", "shapes", "said"),
+    [
+        ("dets", {"rows": (1, 9, 4), "classes": (1, 9)}, r"\(1, M, 5\)"),
+        ("dets", {"rows": (1, 9, 5), "classes": (1, 8)}, "8 classes for 9 boxes"),
+        ("paddle", {"rows": (9, 7), "count": (1,)}, r"\(M, 6\)"),
+        ("paddle", {"rows": (9, 6), "count": (2,)}, "count"),
+    ],
+)
+def test_tensors_of_other_shapes_are_refused_in_words(form, shapes, said):
+    outputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    with pytest.raises(ModelError, match=said):
+        build({"form": form}, LABELS, SIZE)(outputs, None)
+
+
+def test_names_alone_do_not_make_mmdeploys_outputs():
+    for dets, labels in (((1, 9, 4), (1, 9)), ((1, 9, 5), (1, 8)), ((9, 5), (9,))):
+        assert recognise(Foreign({}, {"dets": dets, "labels": labels}, SIZE)) is None
+
+
+def test_six_numbers_and_a_count_may_be_something_else_where_no_name_says_nms():
+    match = recognise(Foreign({}, {"a": (9, 6), "b": (1,)}, SIZE))
+    assert match is not None
+    assert not match.sure

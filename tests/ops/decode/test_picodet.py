@@ -112,3 +112,24 @@ def test_other_shapes_are_refused():
         build({}, LABELS, SIZE)({**outputs, "boxes_16": outputs["boxes_8"]}, None)
     with pytest.raises(ModelError, match="needs an output 'scores_64'"):
         build({}, LABELS, SIZE)({k: v for k, v in outputs.items() if k != "scores_64"}, None)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_decoded_boxes_are_taken_as_they_are(seed):
+    rng = np.random.default_rng(seed)
+    count = sum(height * width for height, width in CELLS.values())
+    low = rng.uniform(0, 50, (count, 2))
+    boxes = np.concatenate([low, low + rng.uniform(2, 14, (count, 2))], 1).astype("f")
+    scores = rng.uniform(0, 1, (2, count)).astype("f") ** 4
+    outputs = {"boxes": boxes[None], "scores": scores[None]}
+    found = build({**KEEP_ALL, "form": "decoded", "conf": 0.5}, LABELS, SIZE)(outputs, None)
+    expected = [
+        (*boxes[i].tolist(), scores[c, i], c)
+        for c in range(2)
+        for i in range(count)
+        if scores[c, i] >= 0.5
+    ]
+    told = np.column_stack([found.boxes, found.scores, found.class_ids])
+    np.testing.assert_allclose(told, sorted(expected, key=lambda f: -f[4]), rtol=1e-5)
+    with pytest.raises(ModelError, match="scores"):
+        build({"form": "decoded"}, ("a",), SIZE)(outputs, None)

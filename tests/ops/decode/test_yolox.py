@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edgenn.errors import ModelError
-from edgenn.ops.decode.yolox import build
+from edgenn.ops.decode import Foreign
+from edgenn.ops.decode.yolox import build, recognise, settle
 from edgenn.ops.preprocess import Letterbox, geometry
 
 SIZE, STRIDES, LABELS = (64, 96), (8, 16, 32), ("a", "b")
@@ -63,3 +64,28 @@ def test_boxes_come_back_to_the_frame():
 def test_other_shapes_are_refused():
     with pytest.raises(ModelError, match="needs"):
         build({}, LABELS, SIZE)({"rows": np.zeros((1, 7, 7), np.float32)}, None)
+
+
+def _decoded(rows: np.ndarray) -> np.ndarray:
+    """The same boxes in net pixels, cell by cell."""
+    out, cell = rows.copy(), 0
+    for stride in STRIDES:
+        for row in range(SIZE[0] // stride):
+            for column in range(SIZE[1] // stride):
+                out[0, cell, :2] = (out[0, cell, :2] + (column, row)) * stride
+                out[0, cell, 2:4] = np.exp(out[0, cell, 2:4]) * stride
+                cell += 1
+    return out
+
+
+def test_boxes_in_pixels_are_told_from_boxes_in_cells():
+    rows = _rows(np.random.default_rng(1))
+    match = recognise(Foreign({}, {"output": rows.shape}, SIZE, 2))
+    assert match is not None
+    found = []
+    for values, decoded in ((rows, False), (_decoded(rows), True)):
+        settled, _ = settle(match, [{"rows": values}] * 3, SIZE)
+        assert settled.params["decoded"] == decoded
+        found.append(build(settled.params, LABELS, SIZE)({"rows": values}, None))
+    assert len(found[0]) > 10
+    np.testing.assert_allclose(found[0].boxes, found[1].boxes, atol=1e-3)

@@ -57,7 +57,7 @@ def test_a_model_of_edgenn_needs_no_guessing(tiny):
     assert (ours.boxes == same.boxes).all()
 
 
-@pytest.mark.parametrize("shape", [[1, 8], [1, 3, 50, 64], [1, 1, 64, 64]])
+@pytest.mark.parametrize("shape", [[1, 8, 8, 8], [1, 3, 50, 64], [1, 1, 64, 64]])
 def test_an_unknown_layout_is_refused_in_words(tmp_path, shape):
     node = helper.make_node("Identity", ["x"], ["y"])
     sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]

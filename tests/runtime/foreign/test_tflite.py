@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from edgenn.errors import ModelError
-from edgenn.ops.preprocess import Normalize
 from edgenn.runtime.engines.litert import dequantize, open_model, quantize
-from edgenn.runtime.foreign._build import _differs
 
 
 def test_each_channel_has_its_own_scale_there_and_back():
@@ -38,26 +36,6 @@ def test_pixels_of_an_8_bit_input_pass_as_they_are(real_data):
     details = {"dtype": np.uint8, "quantization": (0.0078125, 128)}
     assert name == "input"
     assert (quantize((levels - mean) / std, details) == levels).all()
-
-
-# Middle and width of the codes, and mean and std of the metadata.
-@pytest.mark.parametrize(
-    ("pixels", "mean", "std", "differs"),
-    [
-        ((131.0, 79.58), 127.0, 128.0, True),
-        ((128.0, 128.0), 127.5, 127.5, False),
-        ((127.0, 128.0), 127.0, 128.0, False),
-        # Metadata of the file before it was quantised: nearly all codes would saturate.
-        ((128.0, 128.0), 0.0, 1.0, False),
-        ((0.0, 255.0), 127.5, 127.5, False),
-        # All pixels on a handful of codes.
-        ((0.0, 1.0), 0.0, 255.0, False),
-    ],
-)
-def test_metadata_outweigh_the_scale_of_an_8_bit_input_where_they_fit_it(
-    pixels, mean, std, differs
-):
-    assert _differs(pixels, Normalize((mean,) * 3, (std,) * 3)) == differs
 
 
 def test_a_size_that_the_net_cannot_take_is_refused_in_a_sentence(real_data):
