@@ -81,16 +81,29 @@ def choose(
             f"no engine for this model is installed: pip install 'edgenn[{name}]'"
         )
     order = list(_PACKAGES)
-    return min(usable, key=lambda v: (_PRECISIONS.index(v.precision), order.index(v.engine)))
+
+    def rank(v: Variant) -> tuple[bool, int, int]:
+        wrong = len(usable) > 1 and _is_doubtful(bundle, v)
+        return wrong, _PRECISIONS.index(v.precision), order.index(v.engine)
+
+    return min(usable, key=rank)
+
+
+def _is_doubtful(bundle: Bundle, variant: Variant) -> bool:
+    """Whether the old runtime, where it is the one that is there, computes something else."""
+    newer, _ = _PACKAGES["litert"]
+    if variant.engine != "litert" or _is_here(newer):
+        return False
+    return bool(plugins.load(engines, "litert").doubts(bundle.read(variant.file)))
+
+
+def _is_here(package: str) -> bool:
+    return package in sys.modules or importlib.util.find_spec(package) is not None
 
 
 def installed() -> list[EngineName]:
     """Engines that this device can import, without importing them."""
-    return [
-        name
-        for name, packages in _PACKAGES.items()
-        if any(p in sys.modules or importlib.util.find_spec(p) for p in packages)
-    ]
+    return [name for name, packages in _PACKAGES.items() if any(_is_here(p) for p in packages)]
 
 
 def _refuse_other(

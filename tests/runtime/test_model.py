@@ -10,6 +10,7 @@ import edgenn
 from edgenn.bundle.store import open_bundle
 from edgenn.errors import MissingExtraError, ModelError, UsageError
 from edgenn.runtime import files
+from edgenn.runtime.engines import litert
 from edgenn.types import Classification, Detections, Frame, Window
 
 VARIANTS = [(e, p) for e in files.installed() for p in ("fp32", "int8")]
@@ -151,6 +152,24 @@ def test_tensors_that_are_not_those_of_the_manifest(tiny):
 def test_int8_and_the_base_engine_come_first(tiny):
     variant = edgenn.load(tiny / "tiny-detect.edgenn").variant
     assert (variant.engine, variant.precision) == ("litert", "int8")
+
+
+def test_what_the_old_runtime_computes_wrongly_comes_last_and_is_said(monkeypatch, caplog):
+    """tflite-runtime takes the first of several scales of a dense layer, and says nothing."""
+    assert edgenn.load("watch").variant.file == "model.int8.tflite"
+    assert "one scale" not in caplog.text
+    is_here = files._is_here
+    monkeypatch.setattr(
+        files,
+        "_is_here",
+        lambda name: name == "tflite_runtime" or (name != "ai_edge_litert" and is_here(name)),
+    )
+    monkeypatch.setattr(litert, "_IS_OLD", True)
+    assert edgenn.load("watch", engine="litert").variant.file == "model.fp32.tflite"
+    assert edgenn.load("person").variant.file == "model.int8.tflite"  # it has no dense layers
+    assert "one scale" not in caplog.text
+    edgenn.load("sign-digits", engine="litert")  # which has no other file for it
+    assert "one scale for all channels" in caplog.text
 
 
 def test_a_variant_that_is_not_there(tiny):

@@ -1,4 +1,4 @@
-"""A bounded reader of the metadata that a TFLite file carries.
+"""A bounded reader of what a TFLite file says of itself.
 
 Offsets in the file are a stranger's: each is checked against the file before it is followed.
 Schemas: ``schema.fbs`` of TensorFlow Lite and ``metadata_schema.fbs`` of TFLite Support.
@@ -7,14 +7,17 @@ Schemas: ``schema.fbs`` of TensorFlow Lite and ``metadata_schema.fbs`` of TFLite
 from __future__ import annotations
 
 import struct
+from typing import TypeVar
 
 from edgenn.errors import ModelError
 
+T = TypeVar("T")
 MAX_ITEMS = 4096
 # Fields of SubGraphMetadata; ProcessUnitOptions; AssociatedFileType for axes and for values.
 _INPUTS, _OUTPUTS = 2, 3
 _NORMALIZATION = 1
 _LABELS = (2, 3)
+_FULLY_CONNECTED = 9  # of BuiltinOperator
 
 
 class Table:
@@ -106,6 +109,25 @@ def label_files(data: bytes) -> tuple[str, ...]:
     )
 
 
+def has_dense_channels(data: bytes) -> bool:
+    """Whether a fully connected layer has weights with a scale for each channel.
+
+    Raises:
+        ModelError: An offset leaves the file.
+    """
+    model = Table.root(data)
+    codes = [max(c.number(3, "<i"), c.number(0, "<b")) for c in model.tables(1)]
+    for graph in model.tables(2):
+        tensors = graph.tables(0)
+        for layer in graph.tables(3):
+            if _at(codes, layer.number(0)) != _FULLY_CONNECTED:
+                continue
+            steps = _at(tensors, int(_read(layer.raw(1, 4), "<I", 4))).table(4)
+            if steps is not None and len(steps.raw(2, 4)) > 4:
+                return True
+    return False
+
+
 def _described(data: bytes, side: int) -> list[Table]:
     """What TFLite Metadata say of each input or output of the first graph; may be nothing."""
     model = Table.root(data)
@@ -119,6 +141,12 @@ def _described(data: bytes, side: int) -> list[Table]:
         graphs = Table.root(buffers[index].raw(0)).tables(3)
         return graphs[0].tables(side) if graphs else []
     return []
+
+
+def _at(items: list[T], index: int) -> T:
+    if index >= len(items):
+        raise ModelError("the file is damaged: it names what is not there")
+    return items[index]
 
 
 def _read(data: bytes, form: str, at: int) -> int | float:

@@ -5,6 +5,7 @@ what the device has (32-bit ARM).
 from __future__ import annotations
 
 import io
+import logging
 import re
 import zipfile
 import zlib
@@ -16,7 +17,7 @@ import numpy as np
 from edgenn.errors import ModelError
 from edgenn.runtime.engines import Extras
 from edgenn.runtime.engines._fair import FairLock
-from edgenn.runtime.engines._flatbuffer import label_files, tensor_scaling
+from edgenn.runtime.engines._flatbuffer import has_dense_channels, label_files, tensor_scaling
 from edgenn.types import Floats
 
 try:
@@ -29,6 +30,9 @@ except ModuleNotFoundError as _missing:
     except ModuleNotFoundError:
         # Name the maintained package in the message, not the old one.
         raise _missing from None
+
+_log = logging.getLogger(__name__)
+_IS_OLD = Interpreter.__module__.startswith("tflite_runtime")
 
 SUFFIX = ".tflite"
 MANIFEST_FILE = "edgenn.manifest.json"
@@ -115,7 +119,21 @@ def open_model(data: bytes, threads: int) -> LiteRtEngine:
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"LiteRT cannot load the model: {_reason(error)}") from error
+    if doubts(data):
+        _log.warning(
+            "tflite-runtime computes dense int8 layers with one scale for all channels, where this "
+            "model has one for each: see what 'edgenn verify' says of it"
+        )
     return LiteRtEngine(interpreter)
+
+
+def doubts(data: bytes) -> bool:
+    """Whether the installed runtime computes something else than the file says, and tells nobody.
+
+    ``tflite-runtime`` 2.14, which is the last one, takes the first of several scales in fully
+    connected layers.
+    """
+    return _IS_OLD and has_dense_channels(data)
 
 
 def has_gpu() -> bool:
