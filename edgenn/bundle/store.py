@@ -276,6 +276,8 @@ def _zip_reader(path: Path, data: bytes | None = None) -> Callable[[str, int], b
                     raise BundleError(f"{path} holds {len(members)} files; it is refused")
                 for member in members:
                     _safe(member.filename, str(path))
+                if name == MANIFEST and name not in archive.namelist():
+                    raise BundleError(_no_bundle(path, [m.filename for m in members]))
                 info = archive.getinfo(_safe(name, str(path)))
                 _bound(info.file_size, limit, name, path)
                 if info.compress_type != zipfile.ZIP_STORED:
@@ -287,6 +289,14 @@ def _zip_reader(path: Path, data: bytes | None = None) -> Callable[[str, int], b
             raise BundleError(f"{path} cannot be read as a bundle: {error}") from error
 
     return read
+
+
+def _no_bundle(path: Path, names: list[str]) -> str:
+    """What a zip is that has no manifest, such as MediaPipe's ``.task`` files."""
+    models = [name for name in names if name.endswith((".onnx", ".tflite", ".task"))]
+    if not models:
+        return f"{path} has no {MANIFEST}; is it an edgenn bundle?"
+    return f"{path} is no edgenn bundle but an archive: unpack it, and take {' or '.join(models)}"
 
 
 def _bound(size: int, limit: int, name: str, path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
 from edgenn.cli._options import gathered, split_names
 from edgenn.errors import UsageError
+from edgenn.ops.decode import Fit
 from edgenn.ops.preprocess import Color
 from edgenn.runtime.foreign import Wishes
 from edgenn.runtime.foreign._labels import named
@@ -24,6 +25,7 @@ class ForeignFlags:
     input_order: Color | None
     imgsz: str | None
     activation: Literal["softmax", "sigmoid", "none"] | None
+    fit: Fit | None
     channels: str | None
     rate: float | None
     stride: int | None
@@ -47,6 +49,7 @@ class ForeignFlags:
             iou=iou,
             name=name,
             activation=self.activation,
+            fit=self.fit,
             channels=tuple(split_names(self.channels or "")),
             rate=self.rate,
             stride=self.stride,
@@ -76,6 +79,12 @@ foreign_options = gathered(
         "--activation",
         type=click.Choice(["softmax", "sigmoid", "none"]),
         help="Classifiers: what makes scores of the outputs.",
+    ),
+    click.option(
+        "--fit",
+        type=click.Choice(get_args(Fit)),
+        help="How pictures are brought to size: padded around, padded at the end, stretched or "
+        "cut to the middle.",
     ),
     click.option(
         "--channels",

@@ -37,15 +37,23 @@ def command(
     What is inferred from the file is printed with its reason. Where the file
     leaves something open, the command names the flag that says it.
     """
+    from zipfile import is_zipfile
+
+    from edgenn.bundle.store import open_bundle
     from edgenn.cli._quiet import hushed_stderr
     from edgenn.errors import UsageError
     from edgenn.runtime.foreign import is_foreign
+    from edgenn.runtime.foreign._file import SUFFIXES
     from edgenn.runtime.foreign.importing import import_model, read_picture
 
     if not model.is_file():
         raise UsageError(f"there is no model file at {model}")
     if not is_foreign(model):
-        raise UsageError(f"{model} needs no import: it is not an .onnx or .tflite from elsewhere")
+        if model.suffix not in SUFFIXES:
+            if not is_zipfile(model):
+                raise UsageError(f"edgenn imports .onnx and .tflite files, and {model} is neither")
+            open_bundle(model)
+        raise UsageError(f"{model} needs no import: edgenn wrote it")
     wishes = foreign.wishes(conf, iou, name)
     target = out or Path(f"{wishes.name or model.stem}.edgenn")
     with hushed_stderr():

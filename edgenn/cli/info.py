@@ -14,6 +14,9 @@ from edgenn.cli._table import echo_table
 from edgenn.runtime.files import read_bare, resolve
 from edgenn.runtime.foreign import describe, is_foreign
 
+# All of COCO, but not all of ImageNet.
+_MOST_LABELS = 100
+
 
 @click.command(short_help="Say what a bundle or model file holds.")
 @click.argument("model")
@@ -65,7 +68,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
     return {
         "name": manifest.name,
         "task": manifest.task,
-        "labels": ", ".join(manifest.labels),
+        "labels": _labels(manifest.labels),
         "input": takes,
         "steps": steps,
         "decode": f"{manifest.decode.name} {params}".strip(),
@@ -80,6 +83,12 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         else f"edgenn {made.edgenn}, recipe {made.recipe_sha256[:12]}, "
         f"data {made.data_sha256[:12]}, seed {made.seed}",
     }
+
+
+def _labels(labels: tuple[str, ...]) -> str:
+    shown = ", ".join(labels[:_MOST_LABELS])
+    more = len(labels) - _MOST_LABELS
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _memory(manifest: Manifest) -> str:

@@ -234,6 +234,12 @@ def test_a_folder_or_zip_that_is_no_bundle_is_named(tmp_path):
             open_bundle(path)
 
 
+def test_an_archive_of_models_names_them(tmp_path):
+    path = _zip(tmp_path / "hand.task", {"palm.tflite": b"a", "hand.tflite": b"b", "x.txt": b"c"})
+    with pytest.raises(BundleError, match=r"unpack it, and take palm\.tflite or hand\.tflite$"):
+        open_bundle(path)
+
+
 def test_a_file_that_the_manifest_names_but_is_missing(made, tmp_path):
     files = _all_files(made)
     del files["golden.npz"]

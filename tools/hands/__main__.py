@@ -44,8 +44,8 @@ def main() -> None:
     parser.add_argument("--out", "-o", type=Path, default=Path("hand-gesture.edgenn"))
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    palm = wrap(given, "palm", Wishes(name="palm", labels=("palm",)))
-    hand = wrap(given, "hand", Wishes(name="hand", labels=("left", "right")))
+    palm = wrap(given, "palm", Wishes(name="palm"))
+    hand = wrap(given, "hand", Wishes(name="hand"))
     trace = HERE / "point-history.edgenn" if given.points is None else train(given)
     rules = {
         "region": asdict(PALM),

@@ -59,6 +59,7 @@ class Foreign:
         size: Height, width of the picture that it takes.
         labels: How many class names are known; 0 where none are.
         metadata: Text that the file carries, by key.
+        background: Whether the first of these names stands for none of the classes.
     """
 
     inputs: Mapping[str, tuple[int, ...]]
@@ -66,6 +67,10 @@ class Foreign:
     size: tuple[int, int]
     labels: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
+    background: bool = False
+
+
+Fit = Literal["letterbox", "letterbox-start", "stretch", "crop"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class Match:
         mean: Per channel on 0..255, subtracted first; None where the family does not say.
         std: Per channel on 0..255, divided by; None where the family does not say.
         pad: Grey level of padding, 0..255.
+        labels: Names of the classes, where all nets of this family have the same.
     """
 
     outputs: Mapping[str, str]
@@ -91,8 +97,9 @@ class Match:
     why: str
     sure: bool = True
     params: Mapping[str, Any] = field(default_factory=dict)
-    fit: Literal["letterbox", "letterbox-start", "stretch", "crop"] = "letterbox"
+    fit: Fit = "letterbox"
     color: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     pad: int = 114
+    labels: tuple[str, ...] = ()

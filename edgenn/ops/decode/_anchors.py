@@ -127,8 +127,9 @@ class Octaves:
         ratios: Width by height.
         outer: What runs slowest within a cell, the "scales" (EfficientDet) or the "ratios"
             (TensorFlow's models with a feature pyramid).
-        uneven: Where the first centre is if the stride does not divide the input: "half" a
-            stride, or "zero" (again TensorFlow).
+        uneven: Where the stride does not divide the input, the first centre is at "half" a
+            stride or at "zero" (again TensorFlow), or the cells are made smaller until they
+            "cover" the input and no more, and the anchors with them (EfficientDet).
     """
 
     strides: Annotated[tuple[Side, ...], Field(min_length=1)] = (8, 16, 32, 64, 128)
@@ -136,7 +137,7 @@ class Octaves:
     octaves: Annotated[int, Field(gt=0, le=16)] = 3
     ratios: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 2.0, 0.5)
     outer: Literal["scales", "ratios"] = "scales"
-    uneven: Literal["half", "zero"] = "half"
+    uneven: Literal["half", "zero", "cover"] = "half"
     kind: Literal["octaves"] = "octaves"
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
@@ -144,17 +145,23 @@ class Octaves:
         """Rows, columns and shapes of every grid."""
         found = []
         for stride in self.strides:
+            rows, columns = -(-size[0] // stride), -(-size[1] // stride)
             sides = [self.scale * stride * 2 ** (k / self.octaves) for k in range(self.octaves)]
             if self.outer == "scales":
                 shapes = [_shape(side, ratio) for side in sides for ratio in self.ratios]
             else:
                 shapes = [_shape(side, ratio) for ratio in self.ratios for side in sides]
-            found.append((-(-size[0] // stride), -(-size[1] // stride), shapes))
+            if self.uneven == "cover":
+                across, down = size[1] / (columns * stride), size[0] / (rows * stride)
+                shapes = [(width * across, height * down) for width, height in shapes]
+            found.append((rows, columns, shapes))
         return found
 
     def middles(self, size: tuple[int, int], grid: int, rows: int, columns: int) -> Floats:
         """(rows * columns, 2) x y."""
         stride = self.strides[grid]
+        if self.uneven == "cover":
+            return _lattice(rows, columns, size[0] / rows, size[1] / columns)
         points = _lattice(rows, columns, stride, stride)
         if self.uneven == "zero":
             for axis, (side, cells) in enumerate(((size[1], columns), (size[0], rows))):

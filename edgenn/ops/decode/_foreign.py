@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Annotated
 
 import numpy as np
@@ -92,6 +93,31 @@ def rows(
     return values.reshape(plain)
 
 
+def grids(
+    outputs: Mapping[str, Floats],
+    name: str,
+    layout: str,
+    counts: Mapping[int, int],
+    width: int | None,
+) -> Floats:
+    """The outputs ``name_stride`` of all grids, one below the other.
+
+    Args:
+        outputs: All of the model.
+        name: Which ones.
+        layout: Of whom the message speaks.
+        counts: Rows of the grid of each stride, in their order.
+        width: Columns that they must have; None allows any number.
+
+    Raises:
+        ModelError: One is missing, or has another shape.
+    """
+    parts = [rows(outputs, f"{name}_{s}", layout, (n, width)) for s, n in counts.items()]
+    if len({part.shape[1] for part in parts}) > 1:
+        raise ModelError(f"the model gives {name} of another width for each stride")
+    return np.concatenate(parts)
+
+
 def sigmoid(logits: Floats) -> Floats:
     """1 / (1 + exp(-x)), float32; NaN where a value is not finite.
 
@@ -132,6 +158,31 @@ def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A tensor's shape without the batch, and without axes of 1 before the last."""
     inner = shape[1:] if len(shape) > 1 else shape
     return tuple(n for i, n in enumerate(inner) if i == len(inner) - 1 or n != 1)
+
+
+def by_stride(
+    file: Foreign, counts: Mapping[int, int], widths: Mapping[str, int]
+) -> dict[str, str]:
+    """Outputs of the grids, each kind by itself, told by their rows and columns alone.
+
+    Args:
+        file: Its outputs, (1, N, width) or (N, width) each.
+        counts: Rows of the grid of each stride.
+        widths: Columns of each kind; of two that are as wide, the file has the first one first.
+
+    Returns:
+        Names in the file by ``kind_stride``; empty where one is missing or too many.
+    """
+    tables = {name: (prod(s[:-1]), s[-1]) for name, s in file.outputs.items() if s}
+    named: dict[str, str] = {}
+    for stride, count in counts.items():
+        for width in set(widths.values()):
+            kinds = [f"{kind}_{stride}" for kind, each in widths.items() if each == width]
+            names = [name for name, table in tables.items() if table == (count, width)]
+            if len(names) != len(kinds):
+                return {}
+            named |= zip(kinds, names, strict=True)
+    return named if len(named) == len(file.outputs) else {}
 
 
 def in_order(names: Iterable[str]) -> tuple[list[str], bool]:

@@ -6,7 +6,8 @@ palms (Zhang et al. 2020, https://arxiv.org/abs/2006.10214) and poses.
 - ``classificators`` (1, N, 1): logits; sigmoid gives the score.
 
 N runs over the grids in the order of ``cells``, each row by row, several anchors in a
-cell one after the other. Anchors have a place but no size.
+cell one after the other. Anchors have a place but no size. Some files give each grid by itself:
+``regressors_8`` and ``classificators_8`` for the stride of 8, and so on.
 
 Boxes that overlap are not dropped but blended, as MediaPipe does it: the best takes the
 mean of all that overlap it, key points too, weighted by their scores.
@@ -30,6 +31,7 @@ from edgenn.ops.decode._foreign import (
     Kept,
     Share,
     from_middle,
+    grids,
     rows,
     sigmoid,
     sound,
@@ -50,6 +52,8 @@ KNOWN: tuple[tuple[tuple[int, int], ...], ...] = (
     ((8, 2), (16, 2), (32, 6)),  # pose 224, old palm 256
     ((4, 1),),  # face of full range, 192
 )
+# What there is one box for, by the number of key points.
+_THINGS = {4: "person", 6: "face", 7: "palm"}
 
 
 @dataclass(frozen=True)
@@ -129,10 +133,11 @@ def build(
     p = parse(Params, params)
     size = of_pictures(size, "blaze")
     middles = anchors(size, p.cells)
+    counts = {stride: _count(size, ((stride, number),)) for stride, number in p.cells}
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
-        raw = rows(outputs, "regressors", "blaze", (len(middles), None))
-        logits = rows(outputs, "classificators", "blaze", (len(middles), 1))
+        raw = _rows(outputs, "regressors", counts, None)
+        logits = _rows(outputs, "classificators", counts, 1)
         if raw.shape[1] < 4 or raw.shape[1] % 2:
             raise ModelError(
                 f"the model gives regressors of {raw.shape[1]} values; the blaze layout needs 4 "
@@ -154,32 +159,62 @@ def build(
     return decode
 
 
+def _rows(
+    outputs: Mapping[str, Floats], name: str, counts: Mapping[int, int], width: int | None
+) -> Floats:
+    """(N, width) of all grids, in one tensor or in one for each stride."""
+    whole = sum(counts.values())
+    if name in outputs or f"{name}_{min(counts)}" not in outputs:
+        return rows(outputs, name, "blaze", (whole, width))
+    return grids(outputs, name, "blaze", counts, width)
+
+
 def recognise(file: Foreign) -> Match | None:
-    """Two outputs (1, N, 4 + 2K) and (1, N, 1), N that of a net of MediaPipe."""
-    if len(file.outputs) != 2:
-        return None
+    """Outputs (1, N, 4 + 2K) and (1, N, 1), N that of a net of MediaPipe, or a pair per grid."""
     shapes = {name: squeezed(shape) for name, shape in file.outputs.items()}
-    scores = [name for name, shape in shapes.items() if len(shape) == 2 and shape[1] == 1]
-    boxes = [name for name, shape in shapes.items() if len(shape) == 2 and shape[1] > 4]
-    if len(scores) != 1 or len(boxes) != 1:
-        return None
-    count, width = shapes[boxes[0]]
-    fitting = [cells for cells in KNOWN if _count(file.size, cells) == count]
-    if shapes[scores[0]][0] != count or width % 2 or not fitting:
-        return None
+    for cells in KNOWN:
+        named = _named(shapes, {"": _count(file.size, cells)})
+        named = named or _named(shapes, {f"_{c[0]}": _count(file.size, (c,)) for c in cells})
+        if named:
+            return _match(file, named, cells, shapes)
+    return None
+
+
+def _named(shapes: Mapping[str, tuple[int, ...]], counts: Mapping[str, int]) -> dict[str, str]:
+    """The decoder's names to the file's, for grids of so many rows; empty where none fits."""
+    named: dict[str, str] = {}
+    for suffix, count in counts.items():
+        scores = [n for n, s in shapes.items() if s == (count, 1)]
+        boxes = [n for n, s in shapes.items() if len(s) == 2 and s[0] == count and s[1] > 4]
+        if len(scores) == len(boxes) == 1:
+            named |= {f"regressors{suffix}": boxes[0], f"classificators{suffix}": scores[0]}
+    widths = {shapes[name][1] for key, name in named.items() if key.startswith("regressors")}
+    fits = len(named) == len(shapes) == 2 * len(counts) and len(widths) == 1
+    return named if fits and not min(widths) % 2 else {}
+
+
+def _match(
+    file: Foreign,
+    named: dict[str, str],
+    cells: tuple[tuple[int, int], ...],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> Match:
+    width = shapes[next(iter(named.values()))][1]
     points = (width - 4) // 2
     # Palms have seven key points and are fed 0..1; faces (six) and poses (four) -1..1.
     mean, std = ((0.0,) * 3, (255.0,) * 3) if points == 7 else ((127.5,) * 3, (127.5,) * 3)
+    pairs = [f"{file.outputs[name]}" for name in named.values()]
     return Match(
-        outputs={"regressors": boxes[0], "classificators": scores[0]},
+        outputs=named,
         classes=1,
-        why=f"outputs (1, {count}, {width}) and (1, {count}, 1): boxes with {points} key points "
+        why=f"outputs {', '.join(pairs[:-1])} and {pairs[-1]}: boxes with {points} key points "
         f"on the anchors of MediaPipe for {file.size[1]}x{file.size[0]}",
-        params={"cells": fitting[0]},
+        params={"cells": cells},
         fit="letterbox",
         mean=mean,
         std=std,
         pad=0,
+        labels=(_THINGS[points],) if points in _THINGS else (),
     )
 
 

@@ -31,6 +31,14 @@ class Params:
     activation: Literal["softmax", "sigmoid", "none", "auto"] = "softmax"
 
 
+# Other things that nets give so many numbers of.
+_OTHERS = dict.fromkeys((128, 192, 256, 384, 512, 768, 1024, 1280, 2048), "features") | {
+    2 * n: f"{n} key points" for n in (21, 68, 98, 106)
+}
+# How far the length of a vector may be from 1 by rounding.
+_UNIT = 1e-3
+
+
 def recognise(file: Foreign) -> Match | None:
     """One tensor (1, C), or (1, C, 1, 1) or (1, 1, 1, C) as pooling leaves it."""
     if len(file.outputs) != 1:
@@ -41,12 +49,15 @@ def recognise(file: Foreign) -> Match | None:
     sizes = [n for n in shape[1:] if n != 1]
     if len(sizes) != 1 or sizes[0] < 2:
         return None
+    named = file.labels == sizes[0]
+    other = "" if named else _OTHERS.get(sizes[0], "")
     return Match(
         {"logits": name},
         sizes[0],
-        f"output {shape}: a score for each of {sizes[0]} classes",
+        f"output {shape}: a score for each of {sizes[0]} classes"
+        + (f", unless they are {other}" if other else ""),
         # A net with a few numbers may as well tell points or a box.
-        sure=sizes[0] >= 10 or file.labels == sizes[0],
+        sure=named or (sizes[0] >= 10 and not other),
         params={"activation": "auto"},
         fit="crop",
     )
@@ -55,9 +66,17 @@ def recognise(file: Foreign) -> Match | None:
 def settle(
     match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]
 ) -> tuple[Match, str]:
-    """Tell the activation from outputs of a few pictures; and say why."""
+    """Tell the activation from outputs of a few pictures; and say why.
+
+    Raises:
+        ModelError: They are no scores.
+    """
     del size
     rows = np.stack([sample["logits"].reshape(-1) for sample in samples])
+    if rows.min() < 0 and (np.abs(np.linalg.norm(rows, axis=1) - 1) < _UNIT).all():
+        raise ModelError(
+            "the model's output always has a length of 1: features to compare, no scores of classes"
+        )
     if rows.min() < 0 or rows.max() > 1:
         activation, why = "softmax", "values outside of 0..1 are logits"
     elif all(map(_is_distribution, rows)):

@@ -4,6 +4,7 @@ poses give them.
 - ``points`` (1, K * D), also with axes of 1 between: D values of each point, x and y in net
   pixels first; the third is depth, the fourth and fifth are logits of being visible and
   being in the picture.
+- ``more`` (1, L * D), optional: further points, which come after the others.
 - ``presence`` (1, 1), optional: whether there is such a thing on the crop at all.
 - ``handedness`` (1, 1), optional: 0 for a left, 1 for a right hand.
 
@@ -53,22 +54,33 @@ class _Family:
     """A net that is in use."""
 
     what: str
+    labels: tuple[str, ...]
     values: int
     keep: int
     presence_logit: bool
-    classes: int = 1
+    more: int = 0  # Numbers of the further points.
+    has_presence: bool = True
+    sure: bool = True
     mean: tuple[float, ...] = (0.0,) * 3
     std: tuple[float, ...] = (255.0,) * 3
 
 
+# Outputs of one number, in their order; only what has sides has the second.
+_FLAGS = ("presence", "handedness")
 # By how many numbers the points have.
 _FAMILIES = {
-    63: _Family("21 points of a hand", 3, 0, False, classes=2),
-    1404: _Family("468 points of a face", 3, 0, True),
-    1434: _Family("478 points of a face and its irises", 3, 0, True),
+    # Left and right where the picture is no mirror image.
+    63: _Family("21 points of a hand", ("left", "right"), 3, 0, False),
+    1404: _Family("468 points of a face", ("face",), 3, 0, True),
+    1434: _Family("478 points of a face and its irises", ("face",), 3, 0, True),
     # Six more than the 33 lead to the region in the next frame; they are no joints.
-    195: _Family("33 points of a pose", 5, 33, False),
-    165: _Family("33 points of a pose", 5, 0, False),
+    195: _Family("33 points of a pose", ("person",), 5, 33, False),
+    165: _Family("33 points of a pose", ("person",), 5, 0, False),
+    213: _Family(
+        "71 points around an eye and 5 of its iris", ("eye",), 3, 0, False, 15, has_presence=False
+    ),
+    # So few numbers may be anything.
+    18: _Family("9 points of a box in space", ("object",), 2, 0, False, sure=False),
 }
 
 
@@ -81,6 +93,8 @@ def build(
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         points = _points(tensor(outputs, "points", "landmarks"), p)
+        if "more" in outputs:
+            points = np.concatenate([points, _points(outputs["more"], p)])
         score = _one(outputs, "presence", 1.0)
         if "presence" in outputs and p.presence_logit:
             score = float(sigmoid(np.array([score], np.float32))[0])
@@ -132,21 +146,24 @@ def recognise(file: Foreign) -> Match | None:
     names, told = in_order(sizes)
     points = [n for n in names if sizes[n] in _FAMILIES and "world" not in n.lower()]
     flags = [n for n in names if sizes[n] == 1]
-    if not points or not flags:
+    if not points:
         return None
     # A hand has its points twice, in net pixels and then in metres.
     family = _FAMILIES[sizes[points[0]]]
+    more = [n for n in names if family.more and sizes[n] == family.more]
+    if bool(flags) != family.has_presence or len(more) != bool(family.more):
+        return None
     # Stable: the side comes last, wherever a name says that it is one.
     flags.sort(key=lambda n: "left" in n.lower() or "handed" in n.lower())
-    named = {"points": points[0], "presence": flags[0]}
-    classes = 1
-    if family.classes > 1 and len(flags) > 1:
-        named["handedness"], classes = flags[1], family.classes
+    named = {"points": points[0]}
+    named |= zip(("more",), more, strict=False)
+    named |= zip(_FLAGS[: len(family.labels)], flags, strict=False)
+    labels = family.labels if len(family.labels) == 1 or len(flags) > 1 else ("hand",)
     return Match(
         outputs=named,
-        classes=classes,
+        classes=len(labels),
         why=f"output {file.outputs[points[0]]}: {family.what} on a crop",
-        sure=told or len(points) == 1,
+        sure=family.sure and (told or len(points) == 1),
         params={
             "values": family.values,
             "keep": family.keep,
@@ -156,6 +173,7 @@ def recognise(file: Foreign) -> Match | None:
         mean=family.mean,
         std=family.std,
         pad=0,
+        labels=labels,
     )
 
 

@@ -111,4 +111,5 @@ def recognise(file: Foreign) -> Match | None:
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
         pad=0,
+        labels=("person",),
     )

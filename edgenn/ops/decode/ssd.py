@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from pydantic import Field
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._anchors import Anchors, Listed, MultiScale, Octaves, count, generate
 from edgenn.ops.decode._foreign import (
+    IMAGENET,
     Candidates,
     Count,
     Share,
@@ -153,7 +154,8 @@ class _Family:
     fit: Literal["letterbox-start", "stretch"] = "stretch"
     mean: tuple[float, ...] | None = (127.5,) * 3
     std: tuple[float, ...] | None = (127.5,) * 3
-    size: tuple[int, int] | None = None  # None: any
+    sides: tuple[int, ...] = ()  # Of the square pictures that it is made for; none: any.
+    sure: bool = True
 
 
 _SSD512 = Listed(
@@ -170,24 +172,37 @@ _VGG: dict[str, Any] = {
     "mean": None,
     "std": None,
 }
+_EFFICIENTDET = _Family(
+    "an EfficientDet",
+    Octaves(uneven="cover"),
+    False,
+    variances=(1.0,) * 4,
+    fit="letterbox-start",
+    mean=IMAGENET[0],
+    std=IMAGENET[1],
+    sides=(512, 640, 768, 896, 1024, 1280, 1408, 1536),
+)
 _FAMILIES = (
-    _Family("SSD300", Listed(), size=(300, 300), **_VGG),
-    _Family("SSD512", _SSD512, size=(512, 512), **_VGG),
+    _Family("SSD300", Listed(), sides=(300,), **_VGG),
+    _Family("SSD512", _SSD512, sides=(512,), **_VGG),
     _Family("TensorFlow's SSD", MultiScale(), True),
     _Family(
         "TensorFlow's SSD with a feature pyramid",
         Octaves(octaves=2, outer="ratios", uneven="zero"),
         True,
     ),
-    _Family(
-        "an EfficientDet",
-        Octaves(),
-        False,
-        variances=(1.0,) * 4,
-        fit="letterbox-start",
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
+    # Lite3 and Lite4 have the anchors of the larger ones, and a size that those have too.
+    replace(
+        _EFFICIENTDET,
+        what="an EfficientDet-Lite",
+        anchors=Octaves(scale=3.0, uneven="cover"),
+        mean=(127.0,) * 3,
+        std=(128.0,) * 3,
+        sides=(320, 384, 448),
     ),
+    _EFFICIENTDET,
+    # Other toolkits make nets of the same counts with other anchors.
+    replace(_EFFICIENTDET, what="a guess: an EfficientDet", sides=(), sure=False),
 )
 # SSD on MobileNet of 300x300 as PyTorch ports export it, with boxes decoded.
 _DECODED = 3000
@@ -213,7 +228,8 @@ def recognise(file: Foreign) -> Match | None:
             pad=0,
         )
     for family in _FAMILIES:
-        if family.size in (None, file.size) and count(family.anchors, file.size) == number:
+        made_for = not family.sides or file.size in [(side, side) for side in family.sides]
+        if made_for and count(family.anchors, file.size) == number:
             return _match(file, family, outputs, columns)
     return None
 
@@ -235,8 +251,9 @@ def _pair(file: Foreign) -> tuple[str, str, int, int] | None:
 
 
 def _match(file: Foreign, family: _Family, outputs: dict[str, str], columns: int) -> Match:
-    if file.labels in (columns, columns - 1) and file.labels:
-        background = file.labels == columns - 1
+    named = file.labels - file.background
+    if named and named in (columns, columns - 1):
+        background = named == columns - 1
     else:
         # COCO has 90 numbers in TensorFlow and 80 elsewhere, VOC 20.
         background = columns in (91, 81, 21) or (family.background and columns not in (90, 80))
@@ -249,6 +266,7 @@ def _match(file: Foreign, family: _Family, outputs: dict[str, str], columns: int
         why=f"outputs (1, {number}, 4) and (1, {number}, {columns}): as many anchors as "
         f"{family.what} of {file.size[1]}x{file.size[0]}, {classes} classes"
         + (" and background" if background else ""),
+        sure=family.sure,
         params={
             "anchors": asdict(family.anchors),
             "order": family.order,

@@ -158,7 +158,7 @@ def recognise(file: Foreign) -> Match | None:
 
 
 def _match(file: Foreign, outputs: dict[str, str], told_by: str) -> Match:
-    count = file.labels or _COCO
+    count = file.labels - file.background or _COCO
     guess = "" if file.labels else f"; it does not say how many classes: {_COCO}, as those of COCO"
     return Match(
         outputs=outputs,

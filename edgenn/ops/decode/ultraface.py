@@ -79,4 +79,5 @@ def recognise(file: Foreign) -> Match | None:
         mean=(127.0,) * 3,
         std=(128.0,) * 3,
         pad=0,
+        labels=("face",),
     )

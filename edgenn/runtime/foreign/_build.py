@@ -23,12 +23,12 @@ from edgenn.bundle.manifest import (
 )
 from edgenn.errors import ModelError, UsageError
 from edgenn.ops import decode
-from edgenn.ops.decode import Foreign, Match
+from edgenn.ops.decode import Fit, Foreign, Match
 from edgenn.ops.preprocess import CenterCrop, Color, Letterbox, Normalize, Placing, Resize
 from edgenn.runtime import engines
 from edgenn.runtime.foreign._file import MAX_ELEMENTS, Opened, open_file
 from edgenn.runtime.foreign._inputs import Inputs, Picture, sort_inputs
-from edgenn.runtime.foreign._labels import choose_labels
+from edgenn.runtime.foreign._labels import choose_labels, has_background
 from edgenn.runtime.foreign._layouts import choose_layout
 from edgenn.runtime.foreign._memory import Memory, Tensors, find_memory
 from edgenn.runtime.foreign._metadata import Said, read_metadata
@@ -79,15 +79,17 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
     tensors = Tensors(path, inputs.asked, shapes, file.engine.dtypes)
     memory = find_memory(tensors, wishes.state)
     size = inputs.main.size if isinstance(inputs.main, Picture) else (0, 0)
+    known = wishes.labels or said.labels
     foreign = Foreign(
         dict(file.engine.inputs),
         {n: s for n, s in shapes.items() if n not in memory.pairs.values()},
         size,
-        len(wishes.labels or said.labels),
+        len(known),
         said.metadata,
+        has_background(known),
     )
     layout, match, reasons = _read_outputs(file, inputs.main, foreign, samples, wishes)
-    labels, where = choose_labels(wishes.labels, said, match.classes, layout)
+    labels, where = choose_labels(wishes.labels, said, match.classes, layout, match.labels)
     reasons.append(f"{len(labels)} labels: {where}")
     task: Task
     spec: ImageInput | WindowInput
@@ -178,9 +180,10 @@ def _image_input(
     color: Color = "gray" if main.channels == 1 else wishes.color or match.color
     why = "--input-order" if wishes.color else f"usual of {layout}"
     reasons.append(f"colour {color}: {'its one channel' if color == 'gray' else why}")
-    placing = _placing(match, main.size)
+    fit = wishes.fit or match.fit
+    placing = _placing(fit, match.pad, main.size)
     usual = f"grey {layout}" if color == "gray" else layout
-    reasons.append(f"pictures are fitted by {placing.op}: usual of {usual}")
+    reasons.append(f"fit {fit}: {'--fit' if wishes.fit else f'usual of {usual}'}")
     return ImageInput(size=main.size, color=color, steps=(placing, normalize)), reasons
 
 
@@ -220,6 +223,10 @@ def _variant(file: Opened, inputs: Inputs, match: Match, memory: Memory) -> Vari
 def _try(file: Opened, inputs: Inputs) -> list[Mapping[str, Floats]]:
     """Run it on noise: gives the shapes that it leaves free, and shows that it runs at all."""
     engine, main = file.engine, inputs.main
+    hint = ""
+    if isinstance(main, Picture) and -1 in engine.inputs[main.name][1:]:
+        height, width = main.size
+        hint = f"at --imgsz {height},{width}, which it leaves open; try another: "
     feeds = {n: np.zeros(s, np.float32) for n, s in inputs.asked.items()}
     for name, c in inputs.constants.items():
         feeds[name] = np.asarray(c.values, np.float32).reshape(c.shape)
@@ -235,7 +242,7 @@ def _try(file: Opened, inputs: Inputs) -> list[Mapping[str, Floats]]:
         try:
             found = engine.run({**feeds, main.name: noise})
         except ModelError as error:
-            raise ModelError(f"{file.path}: {error}") from error
+            raise ModelError(f"{file.path}: {hint}{error}") from error
         for name, value in found.items():
             if value.size > MAX_ELEMENTS:
                 raise ModelError(f"{file.path}: its output {name!r} is {value.shape}: refused")
@@ -267,14 +274,14 @@ def _scale(
     )
 
 
-def _placing(match: Match, size: tuple[int, int]) -> Placing:
-    if match.fit == "stretch":
+def _placing(fit: Fit, pad: int, size: tuple[int, int]) -> Placing:
+    if fit == "stretch":
         return Resize(size, shrink="linear")
-    if match.fit == "crop":
+    if fit == "crop":
         return CenterCrop(size, shrink="linear")
-    if match.fit == "letterbox-start":
-        return Letterbox(size, pad=match.pad, align="start", shrink="linear")
-    return Letterbox(size, pad=match.pad, shrink="linear")
+    if fit == "letterbox-start":
+        return Letterbox(size, pad=pad, align="start", shrink="linear")
+    return Letterbox(size, pad=pad, shrink="linear")
 
 
 def _precision(file: Opened) -> Precision:

@@ -9,6 +9,7 @@ from edgenn.runtime.foreign._metadata import Said, split_lines
 from edgenn.runtime.labels import COCO, COCO_90, imagenet
 
 _MAX_FILE = 4 << 20
+_BACKGROUND = ("background", "???", "__background__", "_background_")
 
 
 def named(text: str) -> tuple[str, ...]:
@@ -35,10 +36,26 @@ def named(text: str) -> tuple[str, ...]:
     return labels
 
 
+def has_background(labels: tuple[str, ...]) -> bool:
+    """Whether the first name stands for what is none of the classes."""
+    return bool(labels) and labels[0].lower() in _BACKGROUND
+
+
 def choose_labels(
-    given: tuple[str, ...], said: Said, classes: int, layout: str
+    given: tuple[str, ...],
+    said: Said,
+    classes: int,
+    layout: str,
+    usual: tuple[str, ...] = (),
 ) -> tuple[tuple[str, ...], str]:
     """Names for so many classes, and where they are from.
+
+    Args:
+        given: The user's.
+        said: What the file says.
+        classes: How many.
+        layout: Of the outputs.
+        usual: Those of all nets of this family, where they have the same.
 
     Raises:
         UsageError: The user's names are of another number.
@@ -51,6 +68,12 @@ def choose_labels(
             return fitted, where
         if where == "--labels":
             raise UsageError(f"--labels has {len(labels)} names, but the model has {classes}")
+    if len(usual) == classes:
+        return usual, f"usual of {layout}"
+    return _known(classes, layout)
+
+
+def _known(classes: int, layout: str) -> tuple[tuple[str, ...], str]:
     if layout == "classes" and classes in (1000, 1001):
         return _fit(imagenet(), classes), f"ImageNet, as there are {classes} classes"
     if layout != "classes" and classes in (80, 90, 91):
@@ -63,13 +86,12 @@ def choose_labels(
 
 
 def _fit(labels: tuple[str, ...], classes: int) -> tuple[str, ...]:
-    first = labels[0].lower()
     if len(labels) == classes:
         return labels
-    if len(labels) == classes + 1 and first in ("background", "???", "__background__"):
+    if len(labels) == classes + 1 and has_background(labels):
         return labels[1:]
     # ImageNet's and COCO's files that count the background, which lists of names leave out.
-    if len(labels) == classes - 1 and classes in (91, 1001) and first != "background":
+    if len(labels) == classes - 1 and classes in (91, 1001) and not has_background(labels):
         return ("background", *labels)
     if labels == COCO and classes in (90, 91):
         return COCO_90 if classes == 90 else ("background", *COCO_90)

@@ -56,7 +56,14 @@ def choose_layout(
         known = [n for n in plugins.names(decode) if hasattr(plugins.load(decode, n), "recognise")]
         raise ModelError(
             f"{path}: takes {dict(file.inputs)} and gives {dict(file.outputs)}, which no known "
-            f"layout does ({', '.join(known)})"
+            f"layout does ({', '.join(known)}){_hint(file)}"
         )
     choices = "; ".join(f"--as {name} ({match.why})" for name, match in (sure or found_all).items())
     raise UsageError(f"{path}: say how its outputs are to be read: {choices}")
+
+
+def _hint(file: Foreign) -> str:
+    """What such files are for, where edgenn has nothing that reads them."""
+    if any(file.size in (shape[1:3], shape[2:]) for shape in file.outputs.values()):
+        return "; a value for each pixel, as segmentation or depth gives, is not read"
+    return ""

@@ -13,6 +13,7 @@ from edgenn.runtime.engines import Extras
 MAX_LITERAL = 1 << 18
 MAX_LABELS = 1 << 16
 _WORDS = ("label", "names", "classes", "imagenet", "coco")
+_LABEL_KEYS = ("names", "classes", "class_names", "labels", "label_names", "id2label", "character")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def read_metadata(extras: Extras) -> Said:
     for name, content in extras.files.items():
         if PurePosixPath(name).name in ("metadata.json", "temp_meta.txt", "metadata.yaml"):
             text |= _mapping(content)
-    labels, where = _names(text.get("names", "")), "the file's metadata"
+    listed = {key: _names(text.get(key, "")) for key in _LABEL_KEYS}
+    labels, where = next(((v, f"{k} in its metadata") for k, v in listed.items() if v), ((), ""))
     if not labels:
         guessed = [
             n for n in extras.files if n.endswith(".txt") and any(w in n.lower() for w in _WORDS)
@@ -89,6 +91,8 @@ def _mapping(content: str) -> dict[str, str]:
 
 def _names(text: str) -> tuple[str, ...]:
     found = _literal(text)
+    if found is None and "\n" in text.strip() and len(text) <= MAX_LITERAL:
+        return split_lines(text)
     if isinstance(found, dict):
         try:
             keys = {int(key): str(value) for key, value in found.items()}

@@ -53,10 +53,10 @@ def find_readings(
             f"{file.path} takes {shown}; {wishes.of_readings[0]} says that these are readings of "
             f"a sensor: give {missing} too"
         )
-    if wishes.size or wishes.color:
+    if wishes.size or wishes.color or wishes.fit:
         raise UsageError(
-            f"--channels says that {file.path} takes readings: --imgsz and --input-order are for "
-            "pictures"
+            f"--channels says that {file.path} takes readings: --imgsz, --input-order and --fit "
+            "are for pictures"
         )
     count = len(wishes.channels)
     found = {n: axes for n, s in known.items() if (axes := _axes(s, count)) is not None}

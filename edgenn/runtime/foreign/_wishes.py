@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from edgenn.errors import ModelError, UsageError
+from edgenn.ops.decode import Fit
 from edgenn.ops.preprocess import Color, Normalize
 
 SCALES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -31,6 +32,7 @@ class Wishes:
         iou: Overlap threshold, 0..1.
         name: Of the model; the file's where it is empty.
         activation: Of classifiers: what makes scores of their outputs.
+        fit: How pictures are brought to size.
         channels: Name of each value of a reading, in order; says that it takes readings.
         rate: Readings per second, Hz; or frames, of nets that remember.
         stride: Readings between the starts of two windows.
@@ -48,6 +50,7 @@ class Wishes:
     iou: float | None = None
     name: str = ""
     activation: Literal["softmax", "sigmoid", "none"] | None = None
+    fit: Fit | None = None
     channels: tuple[str, ...] = ()
     rate: float | None = None
     stride: int | None = None

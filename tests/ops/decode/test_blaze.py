@@ -113,6 +113,30 @@ def test_nets_of_mediapipe_are_recognised(size, number, width, cells, mean):
     assert recognise(Foreign({}, shapes, (size + 64, size + 64))) is None
 
 
+@pytest.mark.parametrize(("points", "label"), [(4, "person"), (6, "face"), (7, "palm")])
+def test_grids_that_come_one_by_one_give_what_they_give_together(points, label):
+    rng = np.random.default_rng(1)
+    raw = rng.normal(0, 8, (1, 896, 4 + 2 * points)).astype(np.float32)
+    raw[..., 2:4] = rng.uniform(10, 50, (1, 896, 2))
+    logits = rng.normal(-2, 1.5, (1, 896, 1)).astype(np.float32)
+    whole = build({}, LABELS, (128, 128))({"regressors": raw, "classificators": logits}, None)
+    # Two anchors in each of 16 x 16 cells, then six in each of 8 x 8.
+    parts = {"Identity": logits[:, :512], "Identity_1": logits[:, 512:]}
+    parts |= {"Identity_2": raw[:, :512], "Identity_3": raw[:, 512:]}
+    match = recognise(Foreign({}, {n: v.shape for n, v in parts.items()}, (128, 128)))
+    assert match.labels == (label,)
+    decode = build(match.params, match.labels, (128, 128))
+    found = decode({ours: parts[theirs] for ours, theirs in match.outputs.items()}, None)
+    assert len(found) > 10
+    np.testing.assert_array_equal(found.boxes, whole.boxes)
+    np.testing.assert_array_equal(found.keypoints, whole.keypoints)
+
+
+def test_grids_of_different_key_points_are_not_recognised():
+    shapes = {"a": (1, 512, 1), "b": (1, 384, 1), "c": (1, 512, 16), "d": (1, 384, 18)}
+    assert recognise(Foreign({}, shapes, (128, 128))) is None
+
+
 @pytest.mark.parametrize(
     ("raw", "scores", "reason"),
     [

@@ -140,8 +140,37 @@ FAMILIES: list[tuple[str, str, int | tuple[int, int], int, Shapes, Mapping[str, 
     ("ssd mobilenet, torch", "ssd", 300, 0, {"scores": (1, 3000, 21), "boxes": (1, 3000, 4)}, {}),
     ("ssd300 vgg", "ssd", 300, 0, {"a": (1, 8732, 4), "b": (1, 8732, 21)}, {}),
     ("efficientdet-d0", "ssd", 512, 90, {"boxes": (1, 49104, 4), "scores": (1, 49104, 90)}, {}),
+    (
+        "efficientdet-lite0 for MediaPipe",
+        "ssd",
+        320,
+        90,
+        {"Call:0": (1, 19206, 4), "Call:1": (1, 19206, 90)},
+        {},
+    ),
+    (
+        "ssd mobilenet of 23 classes",
+        "ssd",
+        300,
+        23,
+        {"raw/box_encodings": (1, 1917, 4), "raw/class_predictions": (1, 1917, 24)},
+        {},
+    ),
     ("ssd fpn 640", "ssd", 640, 90, {"boxes": (1, 51150, 4), "scores": (1, 51150, 91)}, {}),
     ("blazeface short", "blaze", 128, 0, {"r": (1, 896, 16), "c": (1, 896, 1)}, {}),
+    (
+        "blazeface grid by grid",
+        "blaze",
+        128,
+        0,
+        {
+            "Identity:0": (1, 512, 1),
+            "Identity_1:0": (1, 384, 1),
+            "Identity_2:0": (1, 512, 16),
+            "Identity_3:0": (1, 384, 16),
+        },
+        {},
+    ),
     (
         "palm detection",
         "blaze",
@@ -156,6 +185,30 @@ FAMILIES: list[tuple[str, str, int | tuple[int, int], int, Shapes, Mapping[str, 
         (240, 320),
         0,
         {"scores": (1, 4420, 2), "boxes": (1, 4420, 4)},
+        {},
+    ),
+    (
+        "yunet 2023mar",
+        "yunet",
+        640,
+        0,
+        {
+            f"{name}_{stride}": (1, (640 // stride) ** 2, width)
+            for name, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+            for stride in (8, 16, 32)
+        },
+        {},
+    ),
+    (
+        "scrfd with points",
+        "scrfd",
+        640,
+        0,
+        {
+            f"{number + i}": (2 * (640 // stride) ** 2, width)
+            for number, width in ((443, 1), (446, 4), (449, 10))
+            for i, stride in enumerate((8, 16, 32))
+        },
         {},
     ),
     ("detr-resnet-50", "detr", 800, 0, {"logits": (1, 100, 92), "pred_boxes": (1, 100, 4)}, {}),
@@ -186,6 +239,14 @@ FAMILIES: list[tuple[str, str, int | tuple[int, int], int, Shapes, Mapping[str, 
         192,
         0,
         {"conv2d_21": (1, 1, 1, 1404), "conv2d_31": (1, 1, 1, 1)},
+        {},
+    ),
+    (
+        "iris landmark",
+        "landmarks",
+        64,
+        0,
+        {"output_eyes_contours_and_brows": (1, 213), "output_iris": (1, 15)},
         {},
     ),
     ("mobilenet v2", "classes", 224, 0, {"output": (1, 1000)}, {}),

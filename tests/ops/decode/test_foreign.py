@@ -40,6 +40,16 @@ LAYOUTS = [
     ("ssd", 3, {"boxes": (1, 330, 4), "scores": (1, 330, 3)}),
     ("ssd_post", 3, {"a": (1, 20), "b": (1, 20, 4), "c": (1,), "d": (1, 20)}),
     ("ultraface", 1, {"boxes": (1, 940, 4), "scores": (1, 940, 2)}),
+    ("scrfd", 1, {f"{n}{w}": (n, w) for n in (512, 128, 32) for w in (1, 4, 10)}),
+    (
+        "yunet",
+        1,
+        {
+            f"{n}_{s}": (1, s, w)
+            for s in (256, 64, 16)
+            for n, w in zip("cobk", (1, 1, 4, 10), strict=True)
+        },
+    ),
 ]
 
 

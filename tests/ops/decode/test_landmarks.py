@@ -103,8 +103,36 @@ def test_outputs_of_a_hand_are_told_by_their_numbers_whatever_their_order():
         "presence": "Identity_1",
         "handedness": "Identity_2",
     }
-    assert (match.classes, match.sure) == (2, True)
+    assert (match.labels, match.sure) == (("left", "right"), True)
+    assert match.classes == 2
+    del shapes["Identity_2"]
+    assert recognise(Foreign({}, shapes, (224, 224))).labels == ("hand",)
     assert (match.mean, match.std) == ((0.0,) * 3, (255.0,) * 3)
+
+
+def test_an_eye_has_its_iris_in_a_second_output_and_no_presence():
+    shapes = {"contours": (1, 213), "iris": (1, 15)}
+    match = recognise(Foreign({}, shapes, (64, 64)))
+    assert (match.labels, match.sure) == (("eye",), True)
+    values = {n: np.arange(s[1], dtype=np.float32)[None] / 4 for n, s in shapes.items()}
+    decode = build(match.params, match.labels, (64, 64))
+    found = decode({ours: values[theirs] for ours, theirs in match.outputs.items()}, None)
+    assert found.keypoints.shape == (1, 76, 3)
+    np.testing.assert_allclose(found.keypoints[0, 70:72, :2], [[52.5, 52.75], [0, 0.25]])
+    del shapes["iris"]
+    assert recognise(Foreign({}, shapes, (64, 64))) is None
+
+
+def test_a_box_in_space_is_asked_for():
+    shapes = {"Identity_1": (1, 18), "Identity": (1, 1)}
+    match = recognise(Foreign({}, shapes, (224, 224)))
+    assert not match.sure
+    points = np.arange(18, dtype=np.float32)[None] * 10
+    decode = build(match.params, match.labels, (224, 224))
+    found = decode({"points": points, "presence": np.float32([[0.75]])}, None)
+    assert match.outputs == {"points": "Identity_1", "presence": "Identity"}
+    np.testing.assert_allclose(found.boxes, [[0, 10, 160, 170]])
+    assert found.scores.tolist() == [0.75]
 
 
 def test_names_of_a_hand_may_speak():

@@ -51,6 +51,20 @@ def _octaves(side: int, octaves: int, by_scale: bool, zero: bool) -> list[tuple[
     return found
 
 
+def _lite(side: int) -> list[tuple[float, ...]]:
+    """EfficientDet-Lite: cells of the exact share of the input, and squares of three of them."""
+    found = []
+    for level in range(3, 8):
+        cells = math.ceil(side / 2**level)
+        cell = side / cells
+        for row in range(cells):
+            for column in range(cells):
+                for s in (3 * cell, 3 * cell * 2 ** (1 / 3), 3 * cell * 2 ** (2 / 3)):
+                    for w, h in ((1, 1), (2**0.5, 0.5**0.5), (0.5**0.5, 2**0.5)):
+                        found.append(((column + 0.5) * cell, (row + 0.5) * cell, s * w, s * h))
+    return found
+
+
 def _listed() -> list[tuple[float, ...]]:
     found = []
     steps, sides = (8, 16, 32, 64, 100, 300), (30, 60, 111, 162, 213, 264, 315)
@@ -81,6 +95,8 @@ def _listed() -> list[tuple[float, ...]]:
             _octaves(320, 2, False, True),
             12804,
         ),
+        (Octaves(scale=3.0, uneven="cover"), 320, _lite(320), 19206),
+        (Octaves(scale=3.0, uneven="cover"), 448, _lite(448), 37629),
     ],
 )
 def test_anchors_are_those_of_the_published_generators(spec, side, expected, number):
@@ -169,6 +185,35 @@ def test_known_counts_are_recognised_in_either_order(size, number, columns, labe
         }
         # Softmax of equal logits is the same for all, and below the threshold.
         assert len(decode(nothing, None)) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "number", "side", "sure"),
+    [
+        (320, 19206, 24, True),
+        (448, 37629, 24, True),
+        (512, 49104, 32, True),
+        (256, 12276, 32, False),
+    ],
+)
+def test_the_anchors_of_an_efficientdet_are_of_its_kind(size, number, side, sure):
+    shapes = {"boxes": (1, number, 4), "scores": (1, number, 90)}
+    match = recognise(Foreign({}, shapes, (size, size), 90))
+    assert match.sure == sure
+    scores = np.full((1, number, 90), -9, np.float32)
+    scores[0, 0, 0] = 9
+    decode = build(match.params, tuple(map(str, range(90))), (size, size))
+    found = decode({"boxes": np.zeros((1, number, 4), np.float32), "scores": scores}, None)
+    # The first anchor is a square of three or four strides around the middle of its cell.
+    np.testing.assert_allclose(found.boxes, [[4 - side / 2] * 2 + [4 + side / 2] * 2], atol=1e-3)
+
+
+@pytest.mark.parametrize(("labels", "has_background"), [(24, True), (23, False)])
+def test_a_list_of_names_may_count_the_background(labels, has_background):
+    shapes = {"boxes": (1, 1917, 4), "scores": (1, 1917, 24)}
+    match = recognise(Foreign({}, shapes, (300, 300), labels, {}, has_background))
+    assert match.classes == 23
+    assert match.params["background"]
 
 
 def test_other_files_are_not_recognised():

@@ -103,6 +103,8 @@ def test_names_that_speak_tell_even_with_free_shapes():
     assert match.params == {"told_by": "names"}
     assert match.outputs["scores"] == "detection_scores"
     assert match.classes == 3
+    # Class numbers do not count the background, lists of names often do.
+    assert recognise(Foreign({}, outputs, SIZE, labels=4, background=True)).classes == 3
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import zipfile
 
 import cv2
 import numpy as np
@@ -113,6 +114,20 @@ class TestOnnx:
         assert "normalisation" in shown.output
         assert verify(tmp_path / "b.edgenn")[0].status == "pass"
         assert edgenn.load(tmp_path / "b.edgenn").manifest.provenance.foreign
+
+
+def test_what_edgenn_does_not_import_is_told_apart(tiny, tmp_path):
+    with zipfile.ZipFile(tmp_path / "hand.task", "w") as archive:
+        archive.writestr("palm.tflite", b"")
+    (tmp_path / "net.pt").write_bytes(b"torch")
+    for path, sentence in (
+        (tiny / "tiny-detect.edgenn", "needs no import: edgenn wrote it"),
+        (tmp_path / "hand.task", "unpack it, and take palm.tflite"),
+        (tmp_path / "net.pt", "edgenn imports .onnx and .tflite files"),
+    ):
+        shown = CliRunner().invoke(cli, ["import", str(path)])
+        assert shown.exit_code
+        assert sentence in str(shown.output) + str(shown.exception)
 
 
 def write(path, nodes, inputs, outputs, initializers=()):

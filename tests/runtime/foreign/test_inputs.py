@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
+from edgenn.cli import cli
 from edgenn.errors import ModelError, UsageError
 from edgenn.runtime.foreign import Wishes, describe, load_any
 
@@ -38,6 +40,51 @@ def pooled(classes=3):
         helper.make_node("MatMul", ["f", "w"], ["y"]),
     ]
     return nodes, [weight]
+
+
+def test_fit_is_what_the_user_says(tmp_path):
+    nodes, weights = pooled()
+    path = save(tmp_path / "c.onnx", nodes, picture(), {"y": (TensorProto.FLOAT, [1, 3])}, weights)
+    # Red in the middle third, green beside it: cut out, only red is left.
+    wide = np.zeros((30, 90, 3), np.uint8)
+    wide[..., 1] = 255
+    wide[:, 30:60] = (0, 0, 255)
+    found = {}
+    for fit in (None, "stretch", "letterbox"):
+        wishes = Wishes(layout="classes", normalize="0..1", fit=fit, labels=("r", "g", "b"))
+        found[fit] = load_any(path, wishes=wishes).predict(wide).label
+    assert found == {None: "r", "stretch": "g", "letterbox": "g"}
+
+
+def test_long_lists_of_labels_are_cut_where_they_are_shown(tmp_path):
+    nodes, weights = pooled(1000)
+    path = save(
+        tmp_path / "c.onnx", nodes, picture(), {"y": (TensorProto.FLOAT, [1, 1000])}, weights
+    )
+    args = ["info", str(path), "--normalize", "-1..1", "--fit", "letterbox-start"]
+    shown = CliRunner().invoke(cli, args, catch_exceptions=False).output
+    assert "tench, goldfish" in shown
+    assert "and 900 more" in shown
+    assert "toilet tissue" not in shown
+    assert "fit letterbox-start: --fit" in shown
+
+
+def test_a_size_that_was_guessed_and_does_not_run_is_named(tmp_path):
+    weight = numpy_helper.from_array(np.zeros((1, 3, 8, 1), np.float32), "w")
+    nodes = [helper.make_node("Add", ["image", "w"], ["y"])]
+    path = save(
+        tmp_path / "a.onnx", nodes, picture((1, 3, "h", "w")),
+        {"y": (TensorProto.FLOAT, [1, 3, 8, "v"])}, [weight],
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="at --imgsz 224,224, which it leaves open; try another"):
+        describe(path, Wishes())
+
+
+def test_a_value_for_each_pixel_is_refused_in_words(tmp_path):
+    nodes = [helper.make_node("Relu", ["image"], ["y"])]
+    path = save(tmp_path / "s.onnx", nodes, picture(), {"y": (TensorProto.FLOAT, [1, 3, 32, 32])})
+    with pytest.raises(ModelError, match="a value for each pixel"):
+        describe(path, Wishes())
 
 
 RED = np.full((40, 60, 3), (0, 0, 255), np.uint8)

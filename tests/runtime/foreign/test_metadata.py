@@ -4,7 +4,7 @@ import pytest
 
 from edgenn.errors import UsageError
 from edgenn.runtime.engines import Extras
-from edgenn.runtime.foreign._labels import choose_labels, named
+from edgenn.runtime.foreign._labels import choose_labels, has_background, named
 from edgenn.runtime.foreign._metadata import read_metadata, split_lines
 
 
@@ -34,6 +34,20 @@ def test_names_that_make_no_list_count_as_not_said(names):
     assert read_metadata(Extras({"names": names})).labels == ()
 
 
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("character", "0\n90\n180"),
+        ("id2label", '{"0": "0", "1": "90", "2": "180"}'),
+        ("classes", "['0', '90', '180']"),
+    ],
+)
+def test_names_under_other_keys_are_found(key, text):
+    said = read_metadata(Extras({key: text, "version": "3"}))
+    assert said.labels == ("0", "90", "180")
+    assert key in said.labels_from
+
+
 def test_numbers_before_the_names_are_left_out():
     assert split_lines("0 person\n1: red car\n") == ("person", "red car")
     assert split_lines("3 of hearts\n4 of hearts") == ("3 of hearts", "4 of hearts")
@@ -54,6 +68,21 @@ def test_lists_that_everybody_uses_are_known(layout, classes, number, name):
     labels, _ = choose_labels((), read_metadata(Extras()), classes, layout)
     assert len(labels) == classes
     assert labels[number] == name
+
+
+@pytest.mark.parametrize("first", ["???", "background"])
+def test_a_list_that_counts_the_background_loses_it(first):
+    given = (first, "cat", "dog")
+    assert has_background(given)
+    assert choose_labels(given, read_metadata(Extras()), 2, "ssd_post")[0] == ("cat", "dog")
+    assert choose_labels(given, read_metadata(Extras()), 3, "classes")[0] == given
+
+
+def test_names_of_a_family_stand_behind_those_of_the_file():
+    said = read_metadata(Extras({"names": "['hand']"}))
+    assert choose_labels((), said, 1, "blaze", ("palm",))[0] == ("hand",)
+    assert choose_labels((), read_metadata(Extras()), 1, "blaze", ("palm",))[0] == ("palm",)
+    assert choose_labels((), read_metadata(Extras()), 2, "blaze", ("palm",))[0][0] == "class 0"
 
 
 def test_a_list_of_another_length_is_refused(tmp_path):

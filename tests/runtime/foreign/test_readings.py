@@ -142,7 +142,8 @@ def test_a_recording_runs_through_the_bundle_and_through_the_file(tmp_path, reco
         (Wishes(channels=("a", "a", "b"), rate=1.0), "--channels names one twice: a,a,b"),
         (Wishes(channels=AXES, rate=1.0, units=("g",)), "--units has 1 units for 3 channels"),
         (Wishes(channels=AXES, rate=1.0, length=30), "--window 30 contradicts .* takes 40 read"),
-        (Wishes(channels=AXES, rate=1.0, size=(8, 8)), "--imgsz and --input-order are for pict"),
+        (Wishes(channels=AXES, rate=1.0, size=(8, 8)), "--input-order and --fit are for pictures"),
+        (Wishes(channels=AXES, rate=1.0, fit="crop"), "--input-order and --fit are for pictures"),
         (Wishes(channels=AXES, rate=1.0, layout="yolov8"), "--as yolov8 is for pictures"),
         (
             Wishes(channels=AXES, rate=1.0, normalize="imagenet"),
