@@ -12,6 +12,7 @@ import pytest
 
 pytest_plugins = ("chromium", "generated", "rtsp_server", "update_rig")
 
+_LONG = ("train", "integration", "export", "deploy")
 NO_DATA = "EDGENN_DATA is not set: it names the folder with the real data sets"
 
 
@@ -63,6 +64,11 @@ def recording(tmp_path) -> Path:
     rows = [f"{i / 20:.3f},{y:.4f},{x + 3 * (i // 100 - 1):.4f}" for i, (x, y) in enumerate(noise)]
     path.write_text("time,y,x\n" + "\n".join(rows) + "\n", encoding="utf-8")
     return path
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Files that take longest come first, so that several workers end together."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONG)
 
 
 @pytest.hookimpl(wrapper=True)
