@@ -27,6 +27,7 @@ class Said:
         task: Its author's word for it.
         is_ultralytics: Whether pictures are scaled to 0..1 in RGB, as that toolkit does.
         metadata: Text by key.
+        side: Of pictures whose size nothing says, in pixels.
     """
 
     labels: tuple[str, ...]
@@ -35,6 +36,7 @@ class Said:
     task: str
     is_ultralytics: bool
     metadata: Mapping[str, str]
+    side: int = 224
 
 
 def read_metadata(extras: Extras) -> Said:
@@ -63,6 +65,7 @@ def read_metadata(extras: Extras) -> Said:
         text.get("task", ""),
         "ultralytics" in family.lower() or {"stride", "names", "task"} <= text.keys(),
         text,
+        640 if text.get("task") == "detect" else 224,
     )
 
 

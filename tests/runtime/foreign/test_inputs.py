@@ -218,3 +218,24 @@ def test_what_is_no_model_is_refused(tmp_path, name, data, reason):
     path.write_bytes(data)
     with pytest.raises(ModelError, match=reason):
         load_any(path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        ({"input_ids": (TensorProto.INT64, ["b", "s"])}, "text is not read"),
+        ({"input": (TensorProto.FLOAT, ["b", "s"]), "sr": (TensorProto.INT64, [])}, "sound is not"),
+        ({"x": (TensorProto.FLOAT, [1, 128, 3, 1])}, "--channels .* if it is a grey picture"),
+        (
+            {**picture(), "pixel_mask": (TensorProto.INT64, [1, 640, 640])},
+            r"its input 'pixel_mask' \(1, 640, 640\) is too large",
+        ),
+    ],
+    ids=["text", "sound", "narrow", "mask"],
+)
+def test_what_an_input_takes_is_told_by_its_name_or_shape(tmp_path, inputs, reason):
+    node = helper.make_node("Identity", [next(iter(inputs))], ["y"])
+    kind, shape = next(iter(inputs.values()))
+    path = save(tmp_path / "a.onnx", [node], inputs, {"y": (kind, shape)})
+    with pytest.raises((ModelError, UsageError), match=reason):
+        describe(path, Wishes())
