@@ -24,9 +24,9 @@ a layout may have two more functions for them::
            size: tuple[int, int]) -> tuple[Match, str]
 
 The first says that the values cannot be of this layout, the second sets parameters and says why.
-A third, of the arguments of the first, says that they can be of no other::
+A third says that they can be of no other::
 
-    shows(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool
+    shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> bool
 """
 
 from __future__ import annotations

@@ -72,9 +72,9 @@ def recognise(file: Foreign) -> Match | None:
     )
 
 
-def shows(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+def shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> bool:
     """Whether they are shares of 1, as no points, boxes or features are."""
-    del match
+    del match, size
     rows = [sample["logits"].reshape(-1) for sample in samples]
     # Half a step of 8 bits each, closer than two numbers come to it by chance again and again.
     room = 0.002 * len(rows[0]) + 1e-4

@@ -151,7 +151,7 @@ def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
     return True
 
 
-def shows(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+def shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> bool:
     """That they fit is enough: no other net gives shares for cells of this size."""
-    del match, samples
+    del match, samples, size
     return True

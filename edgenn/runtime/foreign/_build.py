@@ -35,7 +35,7 @@ from edgenn.runtime.foreign._memory import Memory, Tensors, find_memory
 from edgenn.runtime.foreign._metadata import Said, read_metadata
 from edgenn.runtime.foreign._pixels import is_usual
 from edgenn.runtime.foreign._readings import Readings, window_input
-from edgenn.runtime.foreign._wishes import Wishes, scales, scaling, spread
+from edgenn.runtime.foreign._wishes import Wishes, formula, scales, scaling, spread
 from edgenn.types import Floats
 
 MAX_CLASSES = 1 << 16
@@ -97,7 +97,7 @@ def describe(path: Path, wishes: Wishes, threads: int = 1, side: int = 0) -> Des
     if not side and _is_other_size(main, match, said):
         return describe(path, wishes, threads, match.side)
     labels, where = choose_labels(wishes.labels, said, match.classes, layout, match.labels)
-    reasons.append(f"{len(labels)} labels: {where}")
+    reasons.append(f"{len(labels)} label{'s' if len(labels) > 1 else ''}: {where}")
     task: Task
     spec: ImageInput | WindowInput
     if isinstance(inputs.main, Picture):
@@ -190,7 +190,7 @@ def _image_input(
         # Digits and faces fill their pictures; to cut the middle out is ImageNet's habit.
         match = replace(match, fit="stretch")
     normalize, why = _scale(file, main, match, said, wishes)
-    reasons = [f"normalisation (x - {normalize.mean}) / {normalize.std}: {why}"]
+    reasons = [f"normalisation {formula(normalize.mean, normalize.std)}: {why}"]
     color: Color = "gray" if main.channels == 1 else wishes.color or match.color
     why = "--input-order" if wishes.color else f"usual of {layout}"
     reasons.append(f"colour {color}: {'its one channel' if color == 'gray' else why}")
@@ -284,7 +284,8 @@ def _scale(
     if (usual := _usual(match, count)) is not None:
         return usual, "usual of this layout"
     raise UsageError(
-        f"{file.path} does not say how its pixels are scaled: give --normalize {scales(count)}"
+        f"{file.path} does not say how its pixels are scaled: give --normalize {scales(count)}; "
+        "see where it was trained"
     )
 
 

@@ -16,14 +16,16 @@ from edgenn.types import Floats
 _SHOWN, _MAP = 6, 4
 
 
-def _with_values(name: str, match: Match, samples: Sequence[Mapping[str, Floats]]) -> Match | None:
+def _with_values(
+    name: str, match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]
+) -> Match | None:
     """The same, as sure as the values leave it or make it; None where nothing speaks for it."""
     plugin = plugins.load(decode, name)
     named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
     if hasattr(plugin, "fits") and not plugin.fits(match, named):
         why = f"{match.why}, though its values speak against it"
         return replace(match, sure=False, why=why) if match.sure else None
-    sure = match.sure or (hasattr(plugin, "shows") and bool(plugin.shows(match, named)))
+    sure = match.sure or (hasattr(plugin, "shows") and bool(plugin.shows(match, named, size)))
     return replace(match, sure=sure)
 
 
@@ -52,7 +54,7 @@ def choose_layout(
     for name in plugins.names(decode):
         plugin = plugins.load(decode, name)
         match = plugin.recognise(file) if hasattr(plugin, "recognise") else None
-        match = None if match is None else _with_values(name, match, samples)
+        match = None if match is None else _with_values(name, match, samples, file.size)
         if match is not None:
             found_all[name] = match
     sure = {name: match for name, match in found_all.items() if match.sure}
@@ -60,8 +62,9 @@ def choose_layout(
         return next(iter(sure.items()))
     if not found_all:
         raise ModelError(f"{path} gives {shown(file.outputs)}: {_hint(file)}")
-    choices = "; ".join(f"--as {name} ({match.why})" for name, match in (sure or found_all).items())
-    raise UsageError(f"{path}: say how its outputs are to be read: {choices}")
+    choices = [f"--as {name} ({match.why})" for name, match in (sure or found_all).items()]
+    asked = "say how its outputs are to be read: " if len(choices) > 1 else "if it is so, give "
+    raise UsageError(f"{path}: {asked}{'; '.join(choices)}")
 
 
 def _hint(file: Foreign) -> str:

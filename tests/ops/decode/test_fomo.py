@@ -59,7 +59,7 @@ def test_shares_of_one_make_it_sure(shape):
     values = _map({(0, 0): (1, 0.25)})
     values = values if shape[3] == 3 else values.transpose(0, 3, 1, 2)
     assert fits(match, [{"map": values}])
-    assert shows(match, [{"map": values}])
+    assert shows(match, [{"map": values}], SIZE)
     assert not fits(match, [{"map": values}, {"map": values * 0.9}])
     assert not fits(match, [{"map": values - 1 / 3}])
 

@@ -63,7 +63,7 @@ def test_the_bundle_says_that_it_is_grey_and_verifies(tmp_path):
     bundle = tmp_path / "g.edgenn"
     args = ["import", str(path), "--as", "classes", "--normalize", "100:50"]
     shown = CliRunner().invoke(cli, [*args, "--input-order", "gray", "-o", str(bundle)])
-    assert "normalisation (x - (100.0,)) / (50.0,): --normalize" in shown.output
+    assert "normalisation (x - 100) / 50: --normalize" in shown.output
     assert "16 x 12 gray picture" in CliRunner().invoke(cli, ["info", str(bundle)]).output
     assert verify(bundle)[0].status == "pass"
     got = levels(edgenn.load(bundle), of_one_colour((0, 0, 255)))

@@ -49,6 +49,13 @@ class YoloX(Net):
         return torch.cat([self.boxes, self.seen(image, THREE).sigmoid()], 2)
 
 
+def test_a_yolox_of_a_few_classes_is_told_by_boxes_that_are_to_be_decoded(tmp_path):
+    path = export(YoloX(False), tmp_path / "yolox.onnx")
+    assert describe(path, Wishes()).manifest.decode.name == "yolox"
+    with pytest.raises(UsageError, match=r"--as yolov5 .*--as yolov8 .*--as yolox"):
+        describe(export(YoloX(True), path), Wishes())
+
+
 @pytest.mark.parametrize("decoded", [False, True])
 def test_yolox_with_and_without_decoded_boxes(tmp_path, decoded):
     path = export(YoloX(decoded), tmp_path / "yolox.onnx")
