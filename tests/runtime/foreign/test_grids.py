@@ -271,3 +271,25 @@ def test_yolov8_with_key_points(tmp_path):
     x, y = RED.middle
     first, second = to_frame(x - 3, y + 1, "letterbox"), to_frame(x + 4, y - 2, "letterbox")
     np.testing.assert_allclose(found.keypoints, [[(*first, 0.75), (*second, 0.25)]], atol=0.01)
+
+
+class YoloNas(Net):
+    """Corners of every cell, in units of ``unit`` net pixels, and its scores."""
+
+    def __init__(self, unit: float) -> None:
+        super().__init__(UNIT)
+        self.corners = constant(cells(THREE).corners / unit)
+
+    def forward(self, image):
+        scores = self.seen(image, THREE).sigmoid()
+        return self.corners + 0 * scores.sum(), scores
+
+
+def test_corners_beside_scores_are_told_by_where_they_lie(tmp_path):
+    path = tmp_path / "nas.onnx"
+    wishes = Wishes(labels=LABELS, normalize="0..1")
+    model = load_any(export(YoloNas(1), path, ["x913", "x904"]), wishes=wishes)
+    assert model.manifest.decode.name == "picodet"
+    assert_found(model.predict(draw("start")), "start")
+    with pytest.raises(UsageError, match="if it is so, give --as picodet"):
+        describe(export(YoloNas(8), path, ["x913", "x904"]), wishes)
