@@ -291,5 +291,5 @@ def test_corners_beside_scores_are_told_by_where_they_lie(tmp_path):
     model = load_any(export(YoloNas(1), path, ["x913", "x904"]), wishes=wishes)
     assert model.manifest.decode.name == "picodet"
     assert_found(model.predict(draw("start")), "start")
-    with pytest.raises(UsageError, match="if it is so, give --as picodet"):
+    with pytest.raises(UsageError, match="--as picodet"):
         describe(export(YoloNas(8), path, ["x913", "x904"]), wishes)
