@@ -220,7 +220,7 @@ def _variant(file: Opened, inputs: Inputs, match: Match, memory: Memory) -> Vari
     precision = _precision(file)
     main = inputs.main
     return Variant(
-        file=f"model.{precision}{file.path.suffix}",
+        file=f"model.{precision}{file.path.suffix.lower()}",
         engine=file.engine_name,
         precision=precision,
         layout=main.layout,
