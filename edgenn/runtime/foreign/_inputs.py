@@ -121,6 +121,7 @@ def _mask(file: Opened, free: tuple[int, ...]) -> Constant:
 def _find_picture(
     file: Opened, known: Mapping[str, tuple[int, ...]], wishes: Wishes, said: Said
 ) -> tuple[Picture, list[str]]:
+    _refuse_others(file, known)
     found: dict[str, Layout] = {}
     for channels in (1,) if wishes.color == "gray" else (3, 1):
         found = {n: lay for n, s in known.items() if (lay := _layout(s, channels))}
@@ -154,12 +155,17 @@ def _find_picture(
     return Picture(name, layout, size, channels, taken, guessed), reasons
 
 
+def _refuse_others(file: Opened, known: Mapping[str, tuple[int, ...]]) -> None:
+    if kinds := [_OTHERS[n] for n in known if n in _OTHERS]:
+        raise ModelError(
+            f"{file.path} takes {shown(file.engine.inputs)}: {kinds[0]} is not read, only pictures "
+            "and readings of sensors"
+        )
+
+
 def _refuse(file: Opened, known: Mapping[str, tuple[int, ...]], wishes: Wishes) -> NoReturn:
     """Say why there is no picture."""
     takes = f"{file.path} takes {shown(file.engine.inputs)}"
-    other = next((_OTHERS[n] for n in known if n in _OTHERS), "")
-    if other:
-        raise ModelError(f"{takes}: {other} is not read, only pictures and readings of sensors")
     if wishes.color == "gray":
         raise UsageError(f"{takes}; --input-order gray is for one picture of one channel")
     refuse_batch(file, {n: s for n, s in known.items() if len(s) == 4 and {1, 3} & {s[1], s[3]}})

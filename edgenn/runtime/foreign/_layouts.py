@@ -62,9 +62,11 @@ def choose_layout(
         return next(iter(sure.items()))
     if not found_all:
         raise ModelError(f"{path} gives {shown(file.outputs)}: {_hint(file)}")
-    choices = [f"--as {name} ({match.why})" for name, match in (sure or found_all).items()]
-    asked = "say how its outputs are to be read: " if len(choices) > 1 else "if it is so, give "
-    raise UsageError(f"{path}: {asked}{'; '.join(choices)}")
+    if len(found_all) == 1:
+        ((name, match),) = found_all.items()
+        raise UsageError(f"{path}: give --as {name} if this is right: {match.why}")
+    choices = "; ".join(f"--as {name} ({match.why})" for name, match in (sure or found_all).items())
+    raise UsageError(f"{path}: say how its outputs are to be read: {choices}")
 
 
 def _hint(file: Foreign) -> str:

@@ -221,6 +221,7 @@ def test_damaged_metadata_ends_in_a_sentence(real_data, seed):
             read(bytes(data))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_name_in_capitals_is_read(tmp_path):
     path = export(Mean(), torch.zeros(1, 3, 8, 8), tmp_path / "a.onnx").rename(tmp_path / "A.ONNX")
     import_model(path, tmp_path / "a.edgenn", PLAIN)

@@ -93,7 +93,7 @@ RED = np.full((40, 60, 3), (0, 0, 255), np.uint8)
 def test_a_classifier_asks_for_what_it_does_not_say_and_takes_it(tmp_path):
     nodes, weights = pooled()
     path = save(tmp_path / "c.onnx", nodes, picture(), {"y": (TensorProto.FLOAT, [1, 3])}, weights)
-    with pytest.raises(UsageError, match=r"if it is so, give --as classes"):
+    with pytest.raises(UsageError, match=r"give --as classes if this is right: output \(1, 3\)"):
         describe(path, Wishes())
     labels = ("red", "green", "blue")
     with pytest.raises(UsageError, match=r"does not say how its pixels are scaled"):
