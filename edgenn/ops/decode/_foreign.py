@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated
@@ -227,6 +227,17 @@ def have_class(values: Floats) -> bool:
     """Whether the sixth of all of (..., 6 + E) may be the number of a class."""
     # That corners come in their order is no sign: some nets do not hold to it where nothing is.
     return bool((values[..., 5] % 1 == 0).all())
+
+
+def stacked(samples: Sequence[Mapping[str, Floats]], name: str) -> Floats:
+    """(S, ...) the output of this name of all samples.
+
+    Raises:
+        ModelError: Its shape is another one for each picture.
+    """
+    if len({sample[name].shape for sample in samples}) > 1:
+        raise ModelError(f"the model gives {name} of another shape for each picture")
+    return np.stack([sample[name] for sample in samples])
 
 
 def are_shares(values: Floats) -> bool:

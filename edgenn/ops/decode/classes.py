@@ -13,7 +13,7 @@ import numpy as np
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import softmax
+from edgenn.ops.decode._foreign import softmax, stacked
 from edgenn.ops.decode._params import parse
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Classification, Floats
@@ -90,7 +90,7 @@ def settle(
         ModelError: They are no scores.
     """
     del size
-    rows = np.stack([sample["logits"].reshape(-1) for sample in samples])
+    rows = stacked(samples, "logits").reshape(len(samples), -1)
     if rows.min() < 0 and (np.abs(np.linalg.norm(rows, axis=1) - 1) < _UNIT).all():
         raise ModelError(
             "the model's output always has a length of 1: features to compare, no scores of classes"

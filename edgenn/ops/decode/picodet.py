@@ -31,6 +31,7 @@ from edgenn.ops.decode._foreign import (
     are_shares,
     rows,
     sound,
+    stacked,
     tensor,
 )
 from edgenn.ops.decode._grid import cell_count, centers
@@ -167,7 +168,7 @@ def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
 def shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> bool:
     """Whether boxes are corners, in pixels, about their own cells."""
     middles, strides = centers(size, match.params["strides"])
-    boxes = np.concatenate([sample["boxes"][0] for sample in samples])
+    boxes = np.concatenate(stacked(samples, "boxes")[:, 0])
     off = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.tile(strides, (len(samples), 1))
     off -= np.tile(middles / strides, (len(samples), 1))
     ordered = (boxes[:, 2:] >= boxes[:, :2]).all(1).mean()

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import are_shares, from_middle, sound
+from edgenn.ops.decode._foreign import are_shares, from_middle, sound, stacked
 from edgenn.ops.decode._grid import MAX_LOG
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
@@ -148,7 +148,7 @@ def shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int
 def _off(samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> dict[str, float]:
     """How many cells boxes are off theirs, if they are given in cells, pixels or on 0..1."""
     points, scales = corners(size, Params().strides)
-    middles = np.stack([sample["rows"][0, :, :2] for sample in samples])
+    middles = stacked(samples, "rows")[:, 0, :, :2]
     sides = np.array(size[::-1], np.float32)
     places = {
         "cells": middles,

@@ -39,6 +39,8 @@ from edgenn.runtime.foreign._wishes import Wishes, formula, scales, scaling, spr
 from edgenn.types import Floats
 
 MAX_CLASSES = 1 << 16
+# Where the scaling is told, by the name of the input: that of Hugging Face.
+_WHERE = {"pixel_values": "image_mean and image_std, times 255, are in preprocessor_config.json"}
 # As the manifest has it.
 _MAX_FPS = 1000
 
@@ -285,7 +287,7 @@ def _scale(
         return usual, "usual of this layout"
     raise UsageError(
         f"{file.path} does not say how its pixels are scaled: give --normalize {scales(count)}; "
-        "see where it was trained"
+        + _WHERE.get(main.name, "see where it was trained")
     )
 
 

@@ -239,3 +239,14 @@ def test_what_an_input_takes_is_told_by_its_name_or_shape(tmp_path, inputs, reas
     path = save(tmp_path / "a.onnx", [node], inputs, {"y": (kind, shape)})
     with pytest.raises((ModelError, UsageError), match=reason):
         describe(path, Wishes())
+
+
+def test_of_hugging_face_it_is_told_where_the_scaling_stands(tmp_path):
+    nodes, weights = pooled(10)
+    nodes[0].input[0] = "pixel_values"
+    inputs = {"pixel_values": (TensorProto.FLOAT, ["b", "c", "h", "w"])}
+    path = save(tmp_path / "v.onnx", nodes, inputs, {"y": (TensorProto.FLOAT, ["b", 10])}, weights)
+    with pytest.raises(UsageError, match=r"--normalize .*preprocessor_config\.json"):
+        describe(path, Wishes())
+    found = describe(path, Wishes(normalize="0..1"))
+    assert found.manifest.input.size == (224, 224)
