@@ -192,23 +192,26 @@ def export(
     metadata: Mapping[str, str] | None = None,
     size: tuple[int, int] = SIZE,
     more: Mapping[str, torch.Tensor] | None = None,
+    batch: bool = True,
 ) -> Path:
     """Write a net as ONNX.
 
     Args:
-        net: Takes a picture (1, 3, H, W), and what ``more`` has.
+        net: Takes a picture (1, 3, H, W), or (3, H, W) without a batch, and what ``more`` has.
         path: Of the file.
         outputs: Names.
         metadata: Of the file.
         size: Of the picture.
         more: Further inputs.
+        batch: Whether the picture has an axis for it.
     """
+    picture = torch.zeros(*([1] * batch), 3, *size)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             net.eval(),
-            (torch.zeros(1, 3, *size), *(more or {}).values()),
+            (picture, *(more or {}).values()),
             buffer,
             input_names=["images", *(more or {})],
             output_names=list(outputs),

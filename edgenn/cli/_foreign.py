@@ -67,7 +67,11 @@ foreign_options = gathered(
     ForeignFlags,
     "foreign",
     click.option("--as", "layout", metavar="LAYOUT", help="Layout of the outputs."),
-    click.option("--labels", help="Class names: coco, imagenet or a file with a name a line."),
+    click.option(
+        "--labels",
+        help="Class names: coco, imagenet, or a file with a name a line or of Hugging Face "
+        "(config.json).",
+    ),
     click.option(
         "--normalize",
         help="How pixels are scaled: imagenet, 0..1, -1..1, 0..255 or mean,mean,mean:std,std,std; "

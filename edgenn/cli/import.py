@@ -46,10 +46,10 @@ def command(
     from edgenn.runtime.foreign._file import SUFFIXES
     from edgenn.runtime.foreign.importing import import_model, read_picture
 
-    if not model.is_file():
+    if not model.exists():
         raise UsageError(f"there is no model file at {model}")
     if not is_foreign(model):
-        if model.suffix not in SUFFIXES:
+        if model.suffix.lower() not in SUFFIXES:
             if not is_zipfile(model):
                 raise UsageError(f"edgenn imports .onnx and .tflite files, and {model} is neither")
             open_bundle(model)

@@ -23,7 +23,10 @@ a layout may have two more functions for them::
     settle(match: Match, samples: Sequence[Mapping[str, Floats]],
            size: tuple[int, int]) -> tuple[Match, str]
 
-The first decides where several layouts are sure, the second sets parameters and says why.
+The first says that the values cannot be of this layout, the second sets parameters and says why.
+A third says that they can be of no other::
+
+    shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> bool
 """
 
 from __future__ import annotations
@@ -60,6 +63,7 @@ class Foreign:
         labels: How many class names are known; 0 where none are.
         metadata: Text that the file carries, by key.
         background: Whether the first of these names stands for none of the classes.
+        dtypes: Of inputs and outputs, as NumPy names them.
     """
 
     inputs: Mapping[str, tuple[int, ...]]
@@ -68,6 +72,7 @@ class Foreign:
     labels: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     background: bool = False
+    dtypes: Mapping[str, str] = field(default_factory=dict)
 
 
 Fit = Literal["letterbox", "letterbox-start", "stretch", "crop"]
@@ -90,6 +95,7 @@ class Match:
         std: Per channel on 0..255, divided by; None where the family does not say.
         pad: Grey level of padding, 0..255.
         labels: Names of the classes, where all nets of this family have the same.
+        side: Height and width, in pixels, where the file leaves them free.
     """
 
     outputs: Mapping[str, str]
@@ -103,3 +109,4 @@ class Match:
     std: tuple[float, ...] | None = None
     pad: int = 114
     labels: tuple[str, ...] = ()
+    side: int = 640

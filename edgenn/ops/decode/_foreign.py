@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated
@@ -38,6 +38,8 @@ MAX_PIXELS = 1e6
 # No box of a file that gives 0..1 has a coordinate above this.
 UNIT = 2.0
 _MAX_METADATA = 200
+# Dequantised numbers may lie a step beside 0 and 1.
+_SLACK = 0.05
 # Mean and deviation of red, green and blue.
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
@@ -227,6 +229,22 @@ def have_class(values: Floats) -> bool:
     return bool((values[..., 5] % 1 == 0).all())
 
 
+def stacked(samples: Sequence[Mapping[str, Floats]], name: str) -> Floats:
+    """(S, ...) the output of this name of all samples.
+
+    Raises:
+        ModelError: Its shape is another one for each picture.
+    """
+    if len({sample[name].shape for sample in samples}) > 1:
+        raise ModelError(f"the model gives {name} of another shape for each picture")
+    return np.stack([sample[name] for sample in samples])
+
+
+def are_shares(values: Floats) -> bool:
+    """Whether all of them lie on 0..1, but for what quantising does."""
+    return bool(((values >= -_SLACK) & (values <= 1 + _SLACK)).all())
+
+
 def keypoints(points: Floats, unit: Floats) -> Floats:
     """(N, K, 3): x and y in net pixels, and a score, which is 1 where the file gives none.
 
@@ -241,6 +259,6 @@ def keypoints(points: Floats, unit: Floats) -> Floats:
 
 
 def is_tensorrt(file: Foreign) -> bool:
-    """Whether outputs are named as by NMS for TensorRT, not as by TensorFlow's detectors."""
+    """Whether outputs are named as by NMS for TensorRT or YOLO-NAS, not as by TensorFlow."""
     names = [name.lower() for name in file.outputs]
-    return any("num_dets" in name or "nmsed" in name for name in names)
+    return any("num_dets" in name or "nmsed" in name or "num_predictions" in name for name in names)

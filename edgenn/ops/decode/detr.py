@@ -34,6 +34,8 @@ from edgenn.ops.decode._select import Ids, above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
 
+# COCO's numbers from 0 to 90, of which eleven stand for nothing.
+_COCO_ALL = 91
 _IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 # More queries than any net of the family has; beyond it are cells of a grid.
 _MAX_QUERIES = 1000
@@ -131,9 +133,11 @@ def recognise(file: Foreign) -> Match | None:
         nothing = columns == 92 or queries == 100
     if nothing and columns < 2:
         return None
-    # RT-DETR and D-FINE take 0..1; the others, and RF-DETR ("dets", "labels"), ImageNet's.
+    # RT-DETR and D-FINE take 0..1 and have 80 classes of COCO; the others take ImageNet's, some of
+    # which ask for a mask, and so does RF-DETR ("dets", "labels").
+    is_first = nothing or columns == _COCO_ALL or "pixel_mask" in file.inputs
     rf = boxes.lower() == "dets"
-    mean, std = _IMAGENET if nothing or rf else ((0.0,) * 3, (255.0,) * 3)
+    mean, std = _IMAGENET if is_first or rf else ((0.0,) * 3, (255.0,) * 3)
     return Match(
         outputs={"logits": logits, "boxes": boxes},
         classes=columns - nothing,

@@ -8,7 +8,7 @@ objectness^0.6 * class^0.4 of the best class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from edgenn.ops.decode._foreign import (
     Candidates,
     Count,
     Share,
+    are_shares,
     from_middle,
     sigmoid,
     sound,
@@ -131,3 +132,14 @@ def recognise(file: Foreign) -> Match | None:
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
     )
+
+
+def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether objectness and classes lie on 0..1."""
+    for sample in samples:
+        planes = sample["map"]
+        axis = 1 if planes.shape[1] == 5 + match.classes else 3
+        objectness, _, classes = np.split(planes, [1, 5], axis)
+        if not are_shares(objectness) or not are_shares(classes):
+            return False
+    return True

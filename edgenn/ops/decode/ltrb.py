@@ -13,7 +13,7 @@ N runs over the strides in the given order, each grid row by row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from pydantic import Field
 from edgenn.errors import ModelError
 from edgenn.ops.boxes import Form
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import squeezed
+from edgenn.ops.decode._foreign import are_shares, squeezed
 from edgenn.ops.decode._grid import MAX_LOG, cell_count, centers
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
@@ -136,3 +136,9 @@ def recognise(file: Foreign) -> Match | None:
         "strides, and logits",
         sure=False,
     )
+
+
+def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether scores are logits, and not shares already."""
+    del match
+    return not all(are_shares(sample["scores"]) for sample in samples)

@@ -112,4 +112,5 @@ def recognise(file: Foreign) -> Match | None:
         std=(1.0,) * 3,
         pad=0,
         labels=("person",),
+        side=256,
     )

@@ -7,12 +7,13 @@ by row. PicoDet, Yu et al. 2021 (https://arxiv.org/abs/2111.00902), has strides 
 where its head weighs classes by how well boxes fit, the file takes the root of the product itself.
 
 Form "decoded", with post-processing, as PP-YOLOE too: ``boxes`` (1, N, 4), x1 y1 x2 y2 in net
-pixels, and ``scores`` (1, C, N), N over all grids. With NMS the file is of the layout end2end.
+pixels, and ``scores`` (1, C, N), or (1, N, C) of YOLO-NAS and DAMO-YOLO, N over all grids. With NMS
+the file is of the layout end2end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -27,8 +28,10 @@ from edgenn.ops.decode._foreign import (
     Count,
     Share,
     Strides,
+    are_shares,
     rows,
     sound,
+    stacked,
     tensor,
 )
 from edgenn.ops.decode._grid import cell_count, centers
@@ -40,6 +43,9 @@ from edgenn.types import Detections, Floats
 
 # Numbers of a box where distances go up to 7 or 10 cells.
 _USUAL = (32, 44)
+# Share of boxes whose corners are in their order, and cells that most are off theirs, where boxes
+# are corners in pixels.
+_ORDERED, _NEAR = 0.9, 1.5
 # Those of PicoDet, and those of NanoDet and PP-YOLOE.
 _STRIDES = ((8, 16, 32, 64), (8, 16, 32))
 
@@ -103,12 +109,13 @@ def _decoded(p: Params, labels: tuple[str, ...], size: tuple[int, int]) -> Decod
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         boxes = rows(outputs, "boxes", "picodet", (count, 4))
         scores = tensor(outputs, "scores", "picodet")
-        if scores.shape != (1, len(labels), count):
+        if scores.shape not in ((1, len(labels), count), (1, count, len(labels))):
             raise ModelError(
                 f"the model gives scores {scores.shape}; the picodet layout needs "
                 f"(1, {len(labels)}, {count})"
             )
-        hits, ids, best = strongest(*above(scores[0].T, p.conf), p.candidates)
+        table = scores[0] if scores.shape[1] == count else scores[0].T
+        hits, ids, best = strongest(*above(table, p.conf), p.candidates)
         return _finish((boxes[hits], best, ids), p, labels, geometry)
 
     return decode
@@ -127,7 +134,45 @@ def _finish(
 
 def recognise(file: Foreign) -> Match | None:
     """Pairs (1, N, C) and (1, N, 4 * (R + 1)) for three or four grids; or one pair for all."""
-    return _from_decoded(file) or _from_levels(file)
+    return _from_decoded(file) or _from_rows(file) or _from_levels(file)
+
+
+def _from_rows(file: Foreign) -> Match | None:
+    """Boxes and scores both row by row: in the files of many toolkits, so only values tell."""
+    strides = _STRIDES[1]
+    count = cell_count(file.size, strides)
+    boxes = [n for n, s in file.outputs.items() if s == (1, count, 4)]
+    scores = [n for n, s in file.outputs.items() if s[:2] == (1, count) and n not in boxes]
+    if (len(file.outputs), len(boxes), len(scores)) != (2, 1, 1):
+        return None
+    shape = file.outputs[scores[0]]
+    if len(shape) != 3 or shape[2] < 1:
+        return None
+    return Match(
+        outputs={"boxes": boxes[0], "scores": scores[0]},
+        classes=shape[2],
+        why=f"outputs (1, {count}, 4) and {shape}: corners in pixels and scores of all cells, as "
+        "of YOLO-NAS",
+        sure=False,
+        params={"form": "decoded", "strides": strides},
+        fit="letterbox-start",
+    )
+
+
+def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether scores lie on 0..1, where these are alone with the boxes."""
+    decoded = match.params.get("form") == "decoded"
+    return not decoded or all(are_shares(sample["scores"]) for sample in samples)
+
+
+def shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> bool:
+    """Whether boxes are corners, in pixels, about their own cells."""
+    middles, strides = centers(size, match.params["strides"])
+    boxes = np.concatenate(stacked(samples, "boxes")[:, 0])
+    off = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.tile(strides, (len(samples), 1))
+    off -= np.tile(middles / strides, (len(samples), 1))
+    ordered = (boxes[:, 2:] >= boxes[:, :2]).all(1).mean()
+    return bool(ordered > _ORDERED and np.median(np.abs(off)) < _NEAR)
 
 
 def _from_decoded(file: Foreign) -> Match | None:

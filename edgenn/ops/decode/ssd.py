@@ -1,7 +1,8 @@
-"""SSD, RetinaNet and EfficientDet without their suppression: offsets from anchors.
+"""SSD, RetinaNet and EfficientDet without their suppression: offsets from anchors; and Darknet's
+YOLOs as PyTorch ports export them.
 
-- ``boxes`` (1, N, 4): offsets of centre and logarithm of the sides from those of N anchors
-  that the manifest describes (form "offsets"); or x1 y1 x2 y2 on 0..1 of the net's input,
+- ``boxes`` (1, N, 4), or (1, N, 1, 4): offsets of centre and logarithm of the sides from those of N
+  anchors that the manifest describes (form "offsets"); or x1 y1 x2 y2 on 0..1 of the net's input,
   where the file decodes them itself (form "corners").
 - ``scores`` (1, N, C), or (1, N, 1 + C) with the background first: logits or probabilities.
 
@@ -34,7 +35,7 @@ from edgenn.ops.decode._foreign import (
     sound,
     squeezed,
 )
-from edgenn.ops.decode._grid import MAX_LOG
+from edgenn.ops.decode._grid import MAX_LOG, cell_count
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import Ids, above, finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -206,6 +207,8 @@ _FAMILIES = (
 )
 # SSD on MobileNet of 300x300 as PyTorch ports export it, with boxes decoded.
 _DECODED = 3000
+# Anchors in each cell of a YOLO, and the grids of the full nets and of the tiny ones.
+_YOLO_ANCHORS, _YOLO_GRIDS = 3, ((8, 16, 32), (16, 32))
 
 
 def recognise(file: Foreign) -> Match | None:
@@ -226,6 +229,17 @@ def recognise(file: Foreign) -> Match | None:
             mean=(127.0,) * 3,
             std=(128.0,) * 3,
             pad=0,
+        )
+    if number in [_YOLO_ANCHORS * cell_count(file.size, grid) for grid in _YOLO_GRIDS]:
+        return Match(
+            outputs=outputs,
+            classes=columns,
+            why=f"outputs (1, {number}, 4) and (1, {number}, {columns}): a YOLOv3 or YOLOv4 with "
+            f"decoded boxes and {columns} classes",
+            params={"form": "corners", "background": False},
+            fit="stretch",
+            mean=(0.0,) * 3,
+            std=(255.0,) * 3,
         )
     for family in _FAMILIES:
         made_for = not family.sides or file.size in [(side, side) for side in family.sides]

@@ -15,7 +15,7 @@ not whole numbers, class numbers are. It holds for all frames after it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -41,6 +41,14 @@ from edgenn.types import Detections, Floats
 
 # The four of a TensorFlow 1 file, in their order.
 _TF1 = "TFLite_Detection_PostProcess"
+_FOUR = f"four outputs: boxes, classes, scores and count of {_TF1}"
+# Names of a file that is not for TensorFlow Lite.
+_TF = {
+    "boxes": "detection_boxes",
+    "classes": "detection_classes",
+    "scores": "detection_scores",
+    "count": "num_detections",
+}
 # COCO as TensorFlow's detection models number it, where the file does not say.
 _COCO = 90
 _MAX_CLASS = 100_000
@@ -131,7 +139,11 @@ def _settle(first: Floats, second: Floats) -> bool | None:
 
 
 def recognise(file: Foreign) -> Match | None:
-    """Four outputs: (1, N, 4), twice (1, N) and (1,), in any order."""
+    """Four outputs: (1, N, 4), twice (1, N) and (1,), in any order; or those of TensorFlow."""
+    return _from_tensorflow(file) or _from_lite(file)
+
+
+def _from_lite(file: Foreign) -> Match | None:
     if len(file.outputs) != 4 or is_tensorrt(file):
         return None
     plain = [name for name in file.outputs if name.split(":")[0] == _TF1]
@@ -157,14 +169,24 @@ def recognise(file: Foreign) -> Match | None:
     return _match(file, {**named, "classes": lists[0], "scores": lists[1]}, "values")
 
 
+def _from_tensorflow(file: Foreign) -> Match | None:
+    """What its Object Detection API exports for computers, beside further outputs."""
+    plain = {name.split(":")[0]: name for name in file.outputs}
+    if not plain.keys() >= set(_TF.values()):
+        return None
+    match = _match(file, {key: plain[name] for key, name in _TF.items()}, "names")
+    what = f"outputs {', '.join(_TF.values())}: of TensorFlow, with classes from 1"
+    why = match.why.replace(_FOUR, what)
+    return replace(match, why=why, params={**match.params, "offset": 1})
+
+
 def _match(file: Foreign, outputs: dict[str, str], told_by: str) -> Match:
     count = file.labels - file.background or _COCO
     guess = "" if file.labels else f"; it does not say how many classes: {_COCO}, as those of COCO"
     return Match(
         outputs=outputs,
         classes=count,
-        why="four outputs: boxes, classes, scores and count of TFLite_Detection_PostProcess"
-        + guess,
+        why=_FOUR + guess,
         params={"told_by": told_by},
         fit="stretch",
         mean=(127.5,) * 3,

@@ -9,7 +9,7 @@ the cells; nothing of that is needed here, as the file decodes the boxes itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from edgenn.ops.decode._foreign import (
     Candidates,
     Count,
     Share,
+    are_shares,
     from_middle,
     rows,
     sound,
@@ -107,6 +108,9 @@ def recognise(file: Foreign) -> Match | None:
     if len(fitting) != 1 or file.metadata.get("task"):
         return None
     (name, shape), *_ = fitting.items()
+    # Its heads may come along, as maps. With another list of as many rows it is something else.
+    if any(shape[1] in other[1:3] for n, other in file.outputs.items() if n != name):
+        return None
     has_masks = any(len(other) == 4 and MASKS in other[1:] for other in file.outputs.values())
     rest = MASKS if has_masks else 0
     classes = shape[2] - 5 - rest
@@ -123,3 +127,9 @@ def recognise(file: Foreign) -> Match | None:
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
     )
+
+
+def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether objectness and scores lie on 0..1: places of key points do not."""
+    last = 5 + match.classes
+    return all(are_shares(sample["rows"][..., 4:last]) for sample in samples)

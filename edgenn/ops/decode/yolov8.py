@@ -23,6 +23,7 @@ from edgenn.ops.decode._foreign import (
     Count,
     Keypoints,
     Share,
+    are_shares,
     from_middle,
     have_class,
     is_rtdetr,
@@ -41,8 +42,9 @@ from edgenn.types import Detections, Floats
 MASKS = 32
 # Boxes that an RT-DETR of ultralytics gives, in the same columns.
 _QUERIES = 300
-# Dequantised numbers may lie a step beside 0 and 1.
-_SLACK = 0.05
+# Of one person with the key points of COCO.
+_POSE = (17, 3)
+_POSE_COLUMNS = 4 + 1 + 17 * 3
 # Strides of the usual nets, and of those with a grid more for large or for small things.
 _GRIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 
@@ -140,6 +142,9 @@ def recognise(file: Foreign) -> Match | None:
         return None
     (name, (columns, cells)), *_ = fitting.items()
     count, each = kpt_shape(file) if task == "pose" else (0, 3)
+    is_pose = not task and columns == _POSE_COLUMNS and file.labels <= 1
+    if is_pose:
+        count, each = _POSE
     has_masks = task == "segment" or any(
         len(shape) == 4 and MASKS in shape[1:] for shape in file.outputs.values()
     )
@@ -147,8 +152,10 @@ def recognise(file: Foreign) -> Match | None:
     classes = columns - 4 - count * each - rest
     if classes < 1:
         return None
-    # With objectness in the fifth column it may as well be a YOLOX, whose grid is the same.
-    sure = bool(task) or columns == 84 or file.labels == classes
+    # Row by row and with objectness in the fifth column it may as well be a YOLOX, whose grid is
+    # the same.
+    is_planar = file.outputs[name][2] == cells != columns
+    sure = bool(task) or is_planar or columns == 84 or file.labels == classes
     extra = f", {count} key points" if count else ", masks are left out" if has_masks else ""
     return Match(
         outputs={"rows": name},
@@ -158,6 +165,7 @@ def recognise(file: Foreign) -> Match | None:
         params={"keypoints": (count, each), "rest": rest} if count or rest else {},
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
+        labels=("person",) if is_pose else (),
     )
 
 
@@ -178,9 +186,13 @@ def _queries(file: Foreign, name: str) -> Match | None:
 
 
 def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
-    """Whether queries hold boxes and scores on 0..1, and not corners, a score and a class."""
-    if not match.params.get("normalized"):
-        return True
+    """Whether scores lie on 0..1: an angle or places of key points do not.
+
+    Queries hold boxes on 0..1 too, and not corners, a score and a class.
+    """
     values = [sample["rows"] for sample in samples]
-    within = all(bool(((v >= -_SLACK) & (v <= 1 + _SLACK)).all()) for v in values)
-    return within and not all(map(have_class, values))
+    if not match.params.get("normalized"):
+        count, each = match.params.get("keypoints", (0, 3))
+        columns = 4 + match.classes + count * each + match.params.get("rest", 0)
+        return all(are_shares(_columns(v, columns)[4 : 4 + match.classes]) for v in values)
+    return all(map(are_shares, values)) and not all(map(have_class, values))

@@ -18,12 +18,15 @@ from pydantic import Field
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
-from edgenn.ops.decode._foreign import from_middle, sound
+from edgenn.ops.decode._foreign import are_shares, from_middle, sound, stacked
 from edgenn.ops.decode._grid import MAX_LOG
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
 from edgenn.types import Detections, Floats
+
+# Cells that boxes may be off theirs.
+_NEAR = 1.5
 
 
 @dataclass(frozen=True)
@@ -121,11 +124,35 @@ def settle(
     match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]
 ) -> tuple[Match, str]:
     """Tell by where boxes lie whether they are decoded: nets put them near their cell."""
-    points, scales = corners(size, Params().strides)
-    middles = np.stack([sample["rows"][0, :, :2] for sample in samples])
-    cells, pixels = (
-        float(np.median(np.abs(values - 0.5))) for values in (middles, middles / scales - points)
-    )
-    decoded = pixels < cells
+    off = _off(samples, size)
+    decoded = off["pixels"] < off["cells"]
     why = "boxes lie about their cells " + ("in pixels" if decoded else "once decoded")
     return replace(match, params={**match.params, "decoded": decoded}), why
+
+
+def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
+    """Whether objectness and scores lie on 0..1."""
+    del match
+    return all(are_shares(sample["rows"][..., 4:]) for sample in samples)
+
+
+def shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> bool:
+    """Whether boxes are to be decoded yet, which is so in no other layout of as many rows."""
+    del match
+    if all(are_shares(sample["rows"][..., 2:4]) for sample in samples):
+        return False  # no logarithms
+    off = _off(samples, size)
+    return off["cells"] < _NEAR and 2 * off["cells"] < min(off["pixels"], off["shares"])
+
+
+def _off(samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> dict[str, float]:
+    """How many cells boxes are off theirs, if they are given in cells, pixels or on 0..1."""
+    points, scales = corners(size, Params().strides)
+    middles = stacked(samples, "rows")[:, 0, :, :2]
+    sides = np.array(size[::-1], np.float32)
+    places = {
+        "cells": middles,
+        "pixels": middles / scales - points,
+        "shares": middles * sides / scales - points,
+    }
+    return {unit: float(np.median(np.abs(v - 0.5))) for unit, v in places.items()}

@@ -204,7 +204,8 @@ def _session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # Its errors come as exceptions, and are told once.
+    options.log_severity_level = 4
     # Spinning workers burn the cores that capture, decoding and OpenCV need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if profile is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +30,17 @@ from edgenn.runtime import engines
 from edgenn.runtime.foreign._file import MAX_ELEMENTS, Opened, open_file
 from edgenn.runtime.foreign._inputs import Inputs, Picture, sort_inputs
 from edgenn.runtime.foreign._labels import choose_labels, has_background
-from edgenn.runtime.foreign._layouts import choose_layout
+from edgenn.runtime.foreign._layouts import choose_layout, shown
 from edgenn.runtime.foreign._memory import Memory, Tensors, find_memory
 from edgenn.runtime.foreign._metadata import Said, read_metadata
 from edgenn.runtime.foreign._pixels import is_usual
 from edgenn.runtime.foreign._readings import Readings, window_input
-from edgenn.runtime.foreign._wishes import Wishes, scales, scaling, spread
+from edgenn.runtime.foreign._wishes import Wishes, formula, scales, scaling, spread
 from edgenn.types import Floats
 
 MAX_CLASSES = 1 << 16
+# Where the scaling is told, by the name of the input: that of Hugging Face.
+_WHERE = {"pixel_values": "image_mean and image_std, times 255, are in preprocessor_config.json"}
 # As the manifest has it.
 _MAX_FPS = 1000
 
@@ -59,13 +62,14 @@ class Described:
     engine: engines.Engine
 
 
-def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
+def describe(path: Path, wishes: Wishes, threads: int = 1, side: int = 0) -> Described:
     """Find out what a foreign file is.
 
     Args:
         path: The file.
         wishes: What the user says of it.
         threads: Worker threads of its engine; 0 lets it choose.
+        side: Height and width, in pixels, where nothing says the size; 0: what is usual.
 
     Raises:
         ModelError: Damaged, too large, or of a layout that is not known.
@@ -73,12 +77,14 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
     """
     file = open_file(path, threads)
     said = read_metadata(file.extras)
+    said = replace(said, side=side or said.side)
     inputs = sort_inputs(file, wishes, said)
+    main = inputs.main
     samples = _try(file, inputs)
     shapes = {name: samples[0][name].shape for name in file.engine.outputs}
     tensors = Tensors(path, inputs.asked, shapes, file.engine.dtypes)
     memory = find_memory(tensors, wishes.state)
-    size = inputs.main.size if isinstance(inputs.main, Picture) else (0, 0)
+    size = main.size if isinstance(main, Picture) else (0, 0)
     known = wishes.labels or said.labels
     foreign = Foreign(
         dict(file.engine.inputs),
@@ -87,10 +93,13 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
         len(known),
         said.metadata,
         has_background(known),
+        file.engine.dtypes,
     )
-    layout, match, reasons = _read_outputs(file, inputs.main, foreign, samples, wishes)
+    layout, match, reasons = _read_outputs(file, main, foreign, samples, wishes)
+    if not side and _is_other_size(main, match, said):
+        return describe(path, wishes, threads, match.side)
     labels, where = choose_labels(wishes.labels, said, match.classes, layout, match.labels)
-    reasons.append(f"{len(labels)} labels: {where}")
+    reasons.append(f"{len(labels)} label{'s' if len(labels) > 1 else ''}: {where}")
     task: Task
     spec: ImageInput | WindowInput
     if isinstance(inputs.main, Picture):
@@ -125,6 +134,11 @@ def describe(path: Path, wishes: Wishes, threads: int = 1) -> Described:
     if task == "sequence":
         reasons.append("events by smoothing: as of models over time that edgenn trains")
     return Described(manifest, file.data, tuple(reasons), file.engine)
+
+
+def _is_other_size(main: Picture | Readings, match: Match, said: Said) -> bool:
+    """Whether nets of this layout have other pictures than was guessed."""
+    return isinstance(main, Picture) and main.guessed and match.side != said.side
 
 
 def _read_outputs(
@@ -162,9 +176,11 @@ def _of_readings(file: Opened, foreign: Foreign, wanted: str) -> Match:
     match: Match | None = plugins.load(decode, "classes").recognise(foreign)
     if match is None:
         raise ModelError(
-            f"{file.path}: takes readings and gives {dict(foreign.outputs)}; known are "
+            f"{file.path}: takes readings and gives {shown(foreign.outputs)}; known are "
             "classifiers, which give (1, classes) beside their memory"
         )
+    if not wanted and prod(foreign.outputs[match.outputs["logits"]]) == 1:
+        raise UsageError(f"{file.path}: if it is a classifier, give --as classes ({match.why})")
     return match
 
 
@@ -176,7 +192,7 @@ def _image_input(
         # Digits and faces fill their pictures; to cut the middle out is ImageNet's habit.
         match = replace(match, fit="stretch")
     normalize, why = _scale(file, main, match, said, wishes)
-    reasons = [f"normalisation (x - {normalize.mean}) / {normalize.std}: {why}"]
+    reasons = [f"normalisation {formula(normalize.mean, normalize.std)}: {why}"]
     color: Color = "gray" if main.channels == 1 else wishes.color or match.color
     why = "--input-order" if wishes.color else f"usual of {layout}"
     reasons.append(f"colour {color}: {'its one channel' if color == 'gray' else why}")
@@ -206,7 +222,7 @@ def _variant(file: Opened, inputs: Inputs, match: Match, memory: Memory) -> Vari
     precision = _precision(file)
     main = inputs.main
     return Variant(
-        file=f"model.{precision}{file.path.suffix}",
+        file=f"model.{precision}{file.path.suffix.lower()}",
         engine=file.engine_name,
         precision=precision,
         layout=main.layout,
@@ -267,11 +283,22 @@ def _scale(
             return Normalize(mean, std), "its TFLite metadata"
     if said.is_ultralytics:
         return scaling("0..1", count), "the metadata of its toolkit"
-    if match.mean is not None and match.std is not None and count == len(match.mean):
-        return Normalize(match.mean, match.std), "usual of this layout"
+    if (usual := _usual(match, count)) is not None:
+        return usual, "usual of this layout"
     raise UsageError(
-        f"{file.path} does not say how its pixels are scaled: give --normalize {scales(count)}"
+        f"{file.path} does not say how its pixels are scaled: give --normalize {scales(count)}; "
+        + _WHERE.get(main.name, "see where it was trained")
     )
+
+
+def _usual(match: Match, channels: int) -> Normalize | None:
+    """The scaling of a layout, for grey too where it is that of every channel."""
+    if match.mean is None or match.std is None:
+        return None
+    alike = len({*match.mean}) == len({*match.std}) == 1
+    if channels != len(match.mean) and not alike:
+        return None
+    return Normalize(match.mean[:channels], match.std[:channels])
 
 
 def _placing(fit: Fit, pad: int, size: tuple[int, int]) -> Placing:

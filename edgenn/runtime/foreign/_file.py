@@ -12,6 +12,13 @@ from edgenn.errors import ModelError
 from edgenn.runtime import engines
 
 SUFFIXES: dict[str, EngineName] = {".onnx": "onnx", ".tflite": "litert"}
+_TORCH = "a file of PyTorch, which runs nowhere without its code: export it to ONNX"
+_TENSORFLOW = "a model of TensorFlow: convert it to TFLite"
+_OTHERS = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), _TORCH),
+    **dict.fromkeys((".h5", ".keras", ".pb"), _TENSORFLOW),
+    **dict.fromkeys((".engine", ".trt"), "built by TensorRT for one GPU: take its ONNX file"),
+}
 MAX_TENSORS = 256
 MAX_ELEMENTS = 1 << 26
 
@@ -35,11 +42,16 @@ def is_foreign(path: Path) -> bool:
     """Whether this is a model file without a manifest of edgenn.
 
     Raises:
-        ModelError: A model file that cannot be read.
+        ModelError: A model file that cannot be read, or one of a toolkit that does not run here.
     """
-    if path.suffix not in SUFFIXES or not path.is_file():
+    suffix = path.suffix.lower()
+    if suffix in _OTHERS and path.is_file():
+        raise ModelError(f"{path} is {_OTHERS[suffix]}")
+    if path.is_dir() and (path / "saved_model.pb").exists():
+        raise ModelError(f"{path} is {_TENSORFLOW}")
+    if suffix not in SUFFIXES or not path.is_file():
         return False
-    name = SUFFIXES[path.suffix]
+    name = SUFFIXES[suffix]
     data = _read(path)
     plugin = plugins.load(engines, name)
     if name == "onnx":
@@ -62,7 +74,7 @@ def open_file(path: Path, threads: int = 1) -> Opened:
         ModelError: Not a model, too large, or of operations that the engine does not have.
     """
     data = _read(path)
-    name = SUFFIXES[path.suffix]
+    name = SUFFIXES[path.suffix.lower()]
     plugin = plugins.load(engines, name)
     try:
         if name == "onnx":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import NoReturn
@@ -12,6 +12,7 @@ from edgenn.errors import ModelError, UsageError
 from edgenn.ops.preprocess import MAX_SIDE, Layout
 from edgenn.runtime._shapes import holding
 from edgenn.runtime.foreign._file import Opened
+from edgenn.runtime.foreign._layouts import shown
 from edgenn.runtime.foreign._memory import partner
 from edgenn.runtime.foreign._metadata import Said
 from edgenn.runtime.foreign._readings import Readings, find_readings, refuse_batch
@@ -19,7 +20,15 @@ from edgenn.runtime.foreign._wishes import Wishes
 
 # Height and width of the picture, in the order that each family's export asks for.
 _SIZES = {"orig_target_sizes": "wh", "orig_size": "wh", "target_sizes": "hw", "im_shape": "hw"}
-_CONSTANTS = {*_SIZES, "scale_factor"}
+# Which pixels are no padding, for each place of a map that is brought to the size of the net's own.
+_MASK, _MASK_SIDE = "pixel_mask", 64
+_CONSTANTS = {*_SIZES, "scale_factor", _MASK}
+# Inputs of nets for what no source gives, by their usual names.
+_OTHERS = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), "text") | dict.fromkeys(
+    ("sr", "waveform", "waveform_binary", "audio", "input_values", "input_features"), "sound"
+)
+# A grey input whose shorter side is less, and as many times the longer one, may have readings.
+_SHORT, _RATIO = 16, 4
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Picture:
         size: Height, width.
         channels: 3, or 1 for grey.
         shape: In the file, none of it free.
+        guessed: Whether nothing says the size.
     """
 
     name: str
@@ -39,6 +49,7 @@ class Picture:
     size: tuple[int, int]
     channels: int
     shape: tuple[int, ...]
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,9 @@ def sort_inputs(file: Opened, wishes: Wishes, said: Said) -> Inputs:
     for name, free in shapes.items():
         whole = tuple(max(n, 1) for n in free)
         if name in _CONSTANTS and isinstance(main, Picture):
-            constants[name] = _constant(file, name, whole, main.size)
-            reasons.append(f"input {name!r}: always {constants[name].values}, from its name")
+            constants[name] = _constant(file, name, free, main.size)
+            values = "1" if name == _MASK else constants[name].values
+            reasons.append(f"input {name!r}: always {values}, from its name")
         elif prod(whole) > MAX_STATE:
             raise ModelError(f"{file.path}: its input {name!r} {free} is too large to be real")
         elif name != main.name:
@@ -86,16 +98,30 @@ def sort_inputs(file: Opened, wishes: Wishes, said: Said) -> Inputs:
     return Inputs(main, constants, asked, tuple(reasons))
 
 
-def _constant(file: Opened, name: str, shape: tuple[int, ...], size: tuple[int, int]) -> Constant:
+def _constant(file: Opened, name: str, free: tuple[int, ...], size: tuple[int, int]) -> Constant:
+    if name == _MASK:
+        return _mask(file, free)
+    shape = tuple(max(n, 1) for n in free)
     if prod(shape) != 2:
         raise ModelError(f"{file.path}: its input {name!r} is {shape}, not (1, 2)")
     values = (1.0, 1.0) if name == "scale_factor" else (float(size[0]), float(size[1]))
     return Constant(shape=shape, values=values[::-1] if _SIZES.get(name) == "wh" else values)
 
 
+def _mask(file: Opened, free: tuple[int, ...]) -> Constant:
+    shape = (1, *(n if n > 0 else _MASK_SIDE for n in free[1:]))
+    if len(shape) != 3 or prod(shape) > _MASK_SIDE**2:
+        raise ModelError(
+            f"{file.path}: its input {_MASK!r} {free} is too large; export it with free sides, or "
+            f"with (1, {_MASK_SIDE}, {_MASK_SIDE})"
+        )
+    return Constant(shape=shape, values=(1.0,) * prod(shape))
+
+
 def _find_picture(
     file: Opened, known: Mapping[str, tuple[int, ...]], wishes: Wishes, said: Said
 ) -> tuple[Picture, list[str]]:
+    _refuse_others(file, known)
     found: dict[str, Layout] = {}
     for channels in (1,) if wishes.color == "gray" else (3, 1):
         found = {n: lay for n, s in known.items() if (lay := _layout(s, channels))}
@@ -117,33 +143,54 @@ def _find_picture(
         )
     shape = known[name]
     given = shape[-2:] if layout == "nchw" else shape[1:3]
+    if channels == 1 and wishes.color is None and _is_narrow(given):
+        raise _ask(file, [name])
     size, why = _size(file, (given[0], given[1]), wishes.size, said)
     planar = (1, channels, *size)
     taken = holding(shape, planar if layout == "nchw" else (1, *size, channels))
     assert taken is not None
     kind = "picture" if channels == 3 else "grey picture"
     reasons = [f"input {name!r} {shape}: {layout} {kind} of {size[0]} x {size[1]}", *why]
-    return Picture(name, layout, size, channels, taken), reasons
+    guessed = -1 in given and not wishes.size and said.size is None
+    return Picture(name, layout, size, channels, taken, guessed), reasons
+
+
+def _refuse_others(file: Opened, known: Mapping[str, tuple[int, ...]]) -> None:
+    if kinds := [_OTHERS[n] for n in known if n in _OTHERS]:
+        raise ModelError(
+            f"{file.path} takes {shown(file.engine.inputs)}: {kinds[0]} is not read, only pictures "
+            "and readings of sensors"
+        )
 
 
 def _refuse(file: Opened, known: Mapping[str, tuple[int, ...]], wishes: Wishes) -> NoReturn:
     """Say why there is no picture."""
-    takes = f"{file.path} takes {dict(file.engine.inputs)}"
+    takes = f"{file.path} takes {shown(file.engine.inputs)}"
     if wishes.color == "gray":
         raise UsageError(f"{takes}; --input-order gray is for one picture of one channel")
     refuse_batch(file, {n: s for n, s in known.items() if len(s) == 4 and {1, 3} & {s[1], s[3]}})
     like_readings = [n for n, s in known.items() if len(s) in (2, 3) and s[0] in (-1, 1)]
     alone = [n for n in like_readings if partner(n, file.engine.outputs) is None]
     if like_readings:
-        raise UsageError(
-            f"{takes}: if {' or '.join(map(repr, alone or like_readings))} has readings of a "
-            "sensor, give --channels with a name for each value of a reading, and --rate in Hz; "
-            "if it is a grey picture, --input-order gray"
-        )
+        raise _ask(file, alone or like_readings)
     refuse_batch(file, {n: s for n, s in known.items() if len(s) in (2, 3)})
     raise ModelError(
-        f"{takes}; a model needs one picture, (1, C, H, W) or (1, H, W, C) of 3 channels or 1"
+        f"{takes}; a model needs one picture, (1, C, H, W) or (1, H, W, C) of 3 channels or 1, "
+        "or readings, --channels"
     )
+
+
+def _ask(file: Opened, names: Sequence[str]) -> UsageError:
+    """That the user has to say what an input takes."""
+    return UsageError(
+        f"{file.path} takes {shown(file.engine.inputs)}: if {' or '.join(map(repr, names))} has "
+        "readings of a sensor, give --channels with a name for each value of a reading, and --rate "
+        "in Hz; if it is a grey picture, --input-order gray"
+    )
+
+
+def _is_narrow(sides: Sequence[int]) -> bool:
+    return 0 < min(sides) < _SHORT and max(sides) >= _RATIO * min(sides)
 
 
 def _is_flat(shape: tuple[int, ...]) -> bool:
@@ -152,15 +199,17 @@ def _is_flat(shape: tuple[int, ...]) -> bool:
 
 def _layout(shape: tuple[int, ...], channels: int) -> Layout | None:
     """Axis order of a picture of so many channels, None where it is none."""
+    if len(shape) == 3 and channels == shape[0] == 3:
+        return "nchw"  # torchvision's detectors have no batch
     if len(shape) != 4 or shape[0] not in (-1, 1) or 0 in shape:
         return None
     if channels == 1 and shape[2] == 1:
         return None
-    if shape[1] == channels and shape[3] != channels:
+    # Hugging Face leaves the channels free too.
+    if (shape[1] == channels != shape[3]) or (shape[1] == -1 and shape[3] not in (1, 3)):
         return "nchw"
-    if shape[3] == channels and (channels == 3 or shape[1] != 1):
-        return "nhwc"
-    return None
+    is_last = shape[3] == channels and (channels == 3 or shape[1] != 1)
+    return "nhwc" if is_last else None
 
 
 def _size(
@@ -175,7 +224,7 @@ def _size(
     elif said.size is not None:
         size, why = said.size, "the file leaves it free, its metadata say imgsz"
     else:
-        side = max(*given, 0) if max(given) > 0 else 640 if said.task == "detect" else 224
+        side = max(*given, 0) if max(given) > 0 else said.side
         size = (given[0] if given[0] > 0 else side, given[1] if given[1] > 0 else side)
         why = "the file leaves it free and says no more; --imgsz H,W sets another"
     if not all(0 < s <= MAX_SIDE for s in size):

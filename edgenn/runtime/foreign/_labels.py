@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgenn.errors import UsageError
-from edgenn.runtime.foreign._metadata import Said, split_lines
+from edgenn.runtime.foreign._metadata import Said, names_of, split_lines
 from edgenn.runtime.labels import COCO, COCO_90, imagenet
 
 _MAX_FILE = 4 << 20
@@ -13,7 +13,7 @@ _BACKGROUND = ("background", "???", "__background__", "_background_")
 
 
 def named(text: str) -> tuple[str, ...]:
-    """Labels of ``--labels``: "coco", "imagenet" or a file with a name a line.
+    """Labels of ``--labels``: "coco", "imagenet" or a file, with a name a line, or ``config.json``.
 
     Raises:
         UsageError: The file cannot be read.
@@ -26,13 +26,15 @@ def named(text: str) -> tuple[str, ...]:
         path = Path(text)
         if path.stat().st_size > _MAX_FILE:
             raise UsageError(f"--labels: {text} is too large for a list of names")
-        labels = split_lines(path.read_text(encoding="utf-8"))
+        content = path.read_text(encoding="utf-8")
+        labels = names_of(content) if path.suffix == ".json" else split_lines(content)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"--labels: {text} is neither coco, imagenet nor a UTF-8 text file with a name a line"
+            f"--labels: {text} is neither coco, imagenet nor a UTF-8 text file with a name a line, "
+            "or a config.json of Hugging Face"
         ) from error
     if not labels:
-        raise UsageError(f"--labels: {text} is empty")
+        raise UsageError(f"--labels: {text} has no names")
     return labels
 
 

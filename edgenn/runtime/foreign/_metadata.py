@@ -27,6 +27,7 @@ class Said:
         task: Its author's word for it.
         is_ultralytics: Whether pictures are scaled to 0..1 in RGB, as that toolkit does.
         metadata: Text by key.
+        side: Of pictures whose size nothing says, in pixels.
     """
 
     labels: tuple[str, ...]
@@ -35,6 +36,7 @@ class Said:
     task: str
     is_ultralytics: bool
     metadata: Mapping[str, str]
+    side: int = 224
 
 
 def read_metadata(extras: Extras) -> Said:
@@ -43,8 +45,8 @@ def read_metadata(extras: Extras) -> Said:
     for name, content in extras.files.items():
         if PurePosixPath(name).name in ("metadata.json", "temp_meta.txt", "metadata.yaml"):
             text |= _mapping(content)
-    listed = {key: _names(text.get(key, "")) for key in _LABEL_KEYS}
-    labels, where = next(((v, f"{k} in its metadata") for k, v in listed.items() if v), ((), ""))
+    labels, key = _listed(text)
+    where = f"{key} in its metadata"
     if not labels:
         guessed = [
             n for n in extras.files if n.endswith(".txt") and any(w in n.lower() for w in _WORDS)
@@ -63,7 +65,21 @@ def read_metadata(extras: Extras) -> Said:
         text.get("task", ""),
         "ultralytics" in family.lower() or {"stride", "names", "task"} <= text.keys(),
         text,
+        640 if text.get("task") == "detect" else 224,
     )
+
+
+def names_of(content: str) -> tuple[str, ...]:
+    """Class names in a JSON file such as ``config.json`` of Hugging Face; empty where none are."""
+    return _listed(_mapping(content))[0]
+
+
+def _listed(text: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    """Class names, and the key that they are under."""
+    for key in _LABEL_KEYS:
+        if labels := _names(text.get(key, "")):
+            return labels, key
+    return (), ""
 
 
 def split_lines(text: str) -> tuple[str, ...]:

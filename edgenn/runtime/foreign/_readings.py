@@ -11,7 +11,7 @@ from edgenn.ops.preprocess import Layout, Normalize
 from edgenn.runtime._shapes import holding
 from edgenn.runtime.foreign._file import Opened
 from edgenn.runtime.foreign._memory import partner
-from edgenn.runtime.foreign._wishes import Wishes, scaling, spread
+from edgenn.runtime.foreign._wishes import Wishes, formula, scaling, spread
 
 Shape = tuple[int, ...]
 
@@ -174,10 +174,10 @@ def _scale(file: Opened, main: Readings, wishes: Wishes) -> tuple[Normalize | No
     count = len(wishes.channels)
     if wishes.normalize:
         step = scaling(wishes.normalize, count, readings=True)
-        return step, f"normalisation (x - {step.mean}) / {step.std}: --normalize"
+        return step, f"normalisation {formula(step.mean, step.std)}: --normalize"
     if (said := file.scaling_of(main.name)) is not None:
         mean, std = (spread(v, count) for v in said)
         if len(mean) == len(std) == count:
             why = "its TFLite metadata"
-            return Normalize(mean, std), f"normalisation (x - {mean}) / {std}: {why}"
+            return Normalize(mean, std), f"normalisation {formula(mean, std)}: {why}"
     return None, "readings go in as they are: --normalize MEAN,...:STD,... says else"

@@ -110,6 +110,15 @@ def scales(channels: int) -> str:
     return f"{', '.join(names)} or {numbers}"
 
 
+def formula(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    """A scaling for the user to read; one number for all channels where they have the same."""
+    less, by = (
+        f"{v[0]:g}" if len({*v}) == 1 else f"({', '.join(f'{n:g}' for n in v)})"
+        for v in (mean, std)
+    )
+    return f"(x - {less}) / {by}"
+
+
 def spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     """One number for each channel, where there is one for all of them."""
     return values * channels if len(values) == 1 else values

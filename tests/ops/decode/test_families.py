@@ -221,6 +221,64 @@ FAMILIES: list[tuple[str, str, int | tuple[int, int], int, Shapes, Mapping[str, 
         {"labels": (1, 300), "boxes": (1, 300, 4), "scores": (1, 300)},
         {},
     ),
+    (
+        "faster r-cnn of torchvision",
+        "end2end",
+        640,
+        90,
+        {"boxes": (7, 4), "labels": (7,), "scores": (7,)},
+        {},
+    ),
+    (
+        "mask r-cnn of torchvision with nothing found",
+        "end2end",
+        640,
+        2,
+        {"boxes": (0, 4), "labels": (0,), "scores": (0,), "masks": (0, 1, 640, 640)},
+        {},
+    ),
+    (
+        "ssd of the onnx model zoo",
+        "end2end",
+        1200,
+        80,
+        {"bboxes": (1, 200, 4), "labels": (1, 200), "scores": (1, 200)},
+        {},
+    ),
+    (
+        "ssd mobilenet of tensorflow",
+        "ssd_post",
+        640,
+        90,
+        {
+            "detection_anchor_indices": (1, 100),
+            "detection_boxes": (1, 100, 4),
+            "detection_classes": (1, 100),
+            "detection_multiclass_scores": (1, 100, 91),
+            "detection_scores": (1, 100),
+            "num_detections": (1,),
+            "raw_detection_boxes": (1, 1917, 4),
+            "raw_detection_scores": (1, 1917, 91),
+        },
+        {},
+    ),
+    (
+        "yolo-nas in a batch",
+        "end2end",
+        640,
+        80,
+        {
+            "graph2_num_predictions": (1, 1),
+            "graph2_pred_boxes": (1, 1000, 4),
+            "graph2_pred_scores": (1, 1000),
+            "graph2_pred_classes": (1, 1000),
+        },
+        {},
+    ),
+    ("yolo-nas", "end2end", 640, 80, {"graph2_flat_predictions": (9, 7)}, {}),
+    ("yolov4", "ssd", 416, 80, {"boxes": (1, 10647, 1, 4), "confs": (1, 10647, 80)}, {}),
+    ("yolov4-tiny", "ssd", 416, 20, {"boxes": (1, 2535, 1, 4), "confs": (1, 2535, 20)}, {}),
+    ("yolov8n of three, without names", "yolov8", 640, 0, {"output0": (1, 7, 8400)}, {}),
     ("rt-detr of ultralytics", "yolov8", 640, 80, {"output0": (1, 300, 84)}, ULTRALYTICS),
     ("rt-detr of two classes", "yolov8", 640, 2, {"output0": (1, 300, 6)}, RTDETR),
     ("movenet lightning", "movenet", 192, 0, {"output_0": (1, 1, 17, 3)}, {}),
@@ -276,5 +334,5 @@ def test_one_layout_alone_is_sure_and_it_is_the_right_one(layout, size, labels, 
 
 def test_every_layout_of_foreign_files_has_a_family_here():
     known = {n for n in plugins.names(decode) if hasattr(plugins.load(decode, n), "recognise")}
-    # ltrb is never sure.
-    assert known - {"ltrb"} == {case[1] for case in FAMILIES}
+    # Of shapes alone ltrb and fomo are never sure.
+    assert known - {"ltrb", "fomo"} == {case[1] for case in FAMILIES}

@@ -7,7 +7,7 @@ import pytest
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Foreign
-from edgenn.ops.decode.fastestdet import build, recognise
+from edgenn.ops.decode.fastestdet import build, fits, recognise
 from edgenn.ops.preprocess import Resize, geometry
 
 SIZE, LABELS = (64, 96), ("a", "b", "c")
@@ -83,3 +83,15 @@ def test_other_shapes_are_not_recognised(shape):
 def test_other_shapes_are_refused():
     with pytest.raises(ModelError, match=r"fastestdet layout needs \(1, 8, 4, 6\)"):
         build({}, LABELS, SIZE)({"map": np.zeros((1, 8, 6, 4), np.float32)}, None)
+
+
+@pytest.mark.parametrize("planar", [True, False])
+@pytest.mark.parametrize(
+    ("plane", "good"), [(0, False), (1, True), (4, True), (5, False), (7, False)]
+)
+def test_a_map_whose_shares_are_none_is_of_another_net(plane, good, planar):
+    values = _map(0)
+    values[0, plane, 2, 3] = -1.5
+    values = values if planar else values.transpose(0, 2, 3, 1)
+    match = recognise(Foreign({}, {"y": values.shape}, SIZE, 3))
+    assert fits(match, [{"map": values}]) == good

@@ -257,3 +257,15 @@ def test_thresholds_of_nought_and_one_are_possible(conf, number):
     }
     found = build({**KEEP_ALL, "conf": conf}, LABELS, (128, 128))(outputs, None)
     assert len(found) == number
+
+
+def test_yolov4_with_decoded_boxes():
+    size = (64, 96)
+    shapes = {"boxes": (1, 378, 1, 4), "confs": (1, 378, 3)}
+    match = recognise(Foreign({}, shapes, size))
+    assert (match.classes, match.sure, match.std) == (3, True, (255.0,) * 3)
+    boxes, scores = np.zeros(shapes["boxes"], np.float32), np.zeros(shapes["confs"], np.float32)
+    boxes[0, 7, 0], scores[0, 7, 2] = (0.25, 0.5, 0.5, 1), 0.75
+    found = build(match.params, ("a", "b", "c"), size)({"boxes": boxes, "scores": scores}, None)
+    np.testing.assert_allclose(found.boxes, [[24, 32, 48, 64]])
+    assert (found.name(0), found.scores[0]) == ("c", 0.75)

@@ -100,7 +100,7 @@ def test_names_that_speak_tell_even_with_free_shapes():
         "detection_boxes": (1, -1, 4),
     }
     match = recognise(Foreign({}, outputs, SIZE, labels=3))
-    assert match.params == {"told_by": "names"}
+    assert match.params == {"told_by": "names", "offset": 1}
     assert match.outputs["scores"] == "detection_scores"
     assert match.classes == 3
     # Class numbers do not count the background, lists of names often do.

@@ -5,10 +5,11 @@ import pytest
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Foreign
-from edgenn.ops.decode.yolov5 import build, recognise
+from edgenn.ops.decode.yolov5 import build, fits, recognise
 from edgenn.ops.preprocess import Letterbox, geometry
 
 SIZE, LABELS = (64, 96), ("a", "b", "c")
+CELLS = 8 * 12 + 4 * 6 + 2 * 3
 ROWS = 3 * (8 * 12 + 4 * 6 + 2 * 3)
 KEEP_ALL = {"iou": 1.0, "max_det": 3000, "candidates": 3000}
 
@@ -100,3 +101,19 @@ def test_a_row_for_each_cell_may_be_a_yolox_unless_it_is_named_as_by_yolov6():
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ModelError, match=r"the yolov5 layout needs \(1, N, 8\)"):
         build({}, LABELS, SIZE)({"rows": np.zeros(shape, np.float32)}, None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "good"), [(0, 90, True), (7, 90, False), (9, 90, True)]
+)
+def test_places_of_key_points_among_the_scores_speak_against_it(column, value, good):
+    shapes = {"a": (1, 3 * CELLS, 8 + 32), "b": (1, 32, 16, 24)}
+    match = recognise(Foreign({}, shapes, SIZE))
+    values = np.zeros(shapes["a"], np.float32)
+    values[0, 5, column] = value
+    assert fits(match, [{"rows": values}]) == good
+
+
+def test_scores_beside_boxes_are_of_another_layout():
+    shapes = {"boxes": (1, 10647, 1, 4), "confs": (1, 10647, 80)}
+    assert recognise(Foreign({}, shapes, (416, 416))) is None

@@ -5,7 +5,7 @@ import pytest
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Foreign
-from edgenn.ops.decode.yolov8 import build, recognise
+from edgenn.ops.decode.yolov8 import build, fits, recognise
 from edgenn.ops.preprocess import Letterbox, geometry
 
 SIZE, LABELS = (64, 96), ("a", "b", "c")
@@ -136,6 +136,9 @@ def test_of_two_that_overlap_the_better_stays_and_lands_in_the_frame():
         (320, {"a": (1, 7, 2100)}, {"task": "detect"}, 3, {}),
         (1280, {"a": (1, 84, 34000)}, {}, 80, {}),
         (640, {"a": (1, 84, 34000)}, {}, 80, {}),
+        # Channels first is of no other toolkit, and so many columns are of a pose.
+        (640, {"a": (1, 7, 8400)}, {}, 3, {}),
+        (640, {"a": (1, 56, 8400)}, {}, 1, {"keypoints": (17, 3), "rest": 0}),
         (
             640,
             {"a": (1, 56, 8400)},
@@ -184,3 +187,14 @@ def test_a_damaged_number_of_key_points_is_ignored(text):
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ModelError, match="the yolov8 layout needs"):
         build({}, LABELS, SIZE)({"rows": np.zeros(shape, np.float32)}, None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "good"), [(0, 600, True), (6, 1.02, True), (6, -0.7, False)]
+)
+def test_scores_beyond_nought_and_one_speak_against_it(column, value, good):
+    """As the angle of turned boxes in the last column does."""
+    match = recognise(Foreign({}, {"a": (1, 7, CELLS)}, SIZE))
+    values = np.zeros((1, 7, CELLS), np.float32)
+    values[0, column, 5] = value
+    assert fits(match, [{"rows": values}]) == good

@@ -7,7 +7,7 @@ import pytest
 
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Foreign
-from edgenn.ops.decode.yolox import build, recognise, settle
+from edgenn.ops.decode.yolox import build, recognise, settle, shows
 from edgenn.ops.preprocess import Letterbox, geometry
 
 SIZE, STRIDES, LABELS = (64, 96), (8, 16, 32), ("a", "b")
@@ -89,3 +89,10 @@ def test_boxes_in_pixels_are_told_from_boxes_in_cells():
         found.append(build(settled.params, LABELS, SIZE)({"rows": values}, None))
     assert len(found[0]) > 10
     np.testing.assert_allclose(found[0].boxes, found[1].boxes, atol=1e-3)
+
+
+def test_rows_that_change_from_picture_to_picture_are_refused_in_words():
+    match = recognise(Foreign({}, {"y": (1, 21, 8)}, (32, 32)))
+    samples = [{"rows": np.full((1, n, 8), -0.5, np.float32)} for n in (21, 20)]
+    with pytest.raises(ModelError, match="rows of another shape for each picture"):
+        shows(match, samples, (32, 32))

@@ -235,9 +235,9 @@ def test_ultraface(tmp_path):
 class PostProcessed(Net):
     """The ten best cells as TFLite_Detection_PostProcess gives them, in any order of tensors."""
 
-    def __init__(self, order: str, scale=SIGNED) -> None:
+    def __init__(self, order: str, scale=SIGNED, first: int = 0) -> None:
         super().__init__(scale)
-        self.order = order
+        self.order, self.first = order, first
         corners = cells((16, 32)).corners[:, [1, 0, 3, 2]] / ([SIZE[0], SIZE[1]] * 2)
         self.corners = constant(corners)
 
@@ -246,7 +246,7 @@ class PostProcessed(Net):
         scores, cell = best.topk(10, 1)
         found = {
             "boxes": self.corners[:, cell[0]],
-            "classes": ids[:, cell[0]].float(),
+            "classes": ids[:, cell[0]].float() + self.first,
             "scores": scores,
             "count": (scores > 0.25).sum(1).float(),
         }
@@ -262,19 +262,24 @@ TF1 = "TFLite_Detection_PostProcess"
         ("boxes classes scores count", [TF1, f"{TF1}:1", f"{TF1}:2", f"{TF1}:3"]),
         ("scores boxes count classes", [f"StatefulPartitionedCall:{i}" for i in range(4)]),
         ("classes count boxes scores", [f"Identity_{i}" for i in range(4)]),
-        (
-            "classes scores boxes count",
-            ["detection_classes", "detection_scores", "detection_boxes", "num_detections"],
-        ),
-        (
-            "count scores classes boxes",
-            ["num_detections", "detection_scores", "detection_classes", "detection_boxes"],
-        ),
+        ("classes scores boxes count", ["classes", "scores", "boxes", "number"]),
+        ("count scores classes boxes", ["number", "scores", "classes", "boxes"]),
     ],
     ids=["tensorflow 1", "numbers", "other numbers", "words", "words the other way"],
 )
 def test_finished_detections_in_any_order(tmp_path, order, names):
     model = load_any(export(PostProcessed(order), tmp_path / "ssd.onnx", names), LABELS)
+    assert model.manifest.decode.name == "ssd_post"
+    for things in (THINGS, [], [RED], [BLUE]):
+        assert_found(model.predict(draw("stretch", things)), "stretch", things)
+
+
+def test_detections_of_tensorflow_have_classes_from_one(tmp_path):
+    names = ["classes", "scores", "boxes", "multiclass_scores"]
+    names = [f"detection_{name}:0" for name in names]
+    net = PostProcessed("classes scores boxes scores count", first=1)
+    path = export(net, tmp_path / "ssd.onnx", [*names, "num_detections:0"])
+    model = load_any(path, LABELS)
     assert model.manifest.decode.name == "ssd_post"
     for things in (THINGS, [], [RED], [BLUE]):
         assert_found(model.predict(draw("stretch", things)), "stretch", things)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from colour_nets import (
     BLUE,
+    IMAGENET,
     IMAGENET_BGR,
     LABELS,
     RED,
@@ -229,3 +230,83 @@ def test_lists_by_name(tmp_path, net, names, more, fit):
     assert model.manifest.decode.name == "end2end"
     assert_found(model.predict(draw(fit)), fit)
     assert_found(model.predict(draw(fit, [RED])), fit, [RED])
+
+
+class TorchVision(Cells):
+    """Lists without a batch, whose classes begin with 1."""
+
+    def forward(self, image):
+        boxes, scores = self.lists(image if image.ndim == 4 else image[None])
+        best, ids = scores[0].max(1)
+        there = best > 0.25
+        masks = best[there].reshape(-1, 1, 1, 1) * torch.ones(1, 1, 8, 8)
+        return boxes[0, there], ids[there] + 1, best[there], masks
+
+
+class Zoo(RtDetr):
+    """SSD of ONNX's model zoo, whose classes begin with 1 too."""
+
+    def forward(self, image):
+        ids, boxes, best = super().forward(image, torch.ones(1, 2))
+        return boxes, ids + 1, best
+
+
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize("names", [["boxes", "labels", "scores", "masks"], ["x71", "x72", "x73"]])
+def test_torchvision_numbers_classes_from_one(tmp_path, batch, names):
+    net = TorchVision()
+    whole = net.forward
+    net.forward = lambda image: whole(image)[: len(names)]
+    path = export(net, tmp_path / "a.onnx", names, batch=batch)
+    wishes = Wishes(labels=LABELS)
+    if len(names) == 3:
+        with pytest.raises(UsageError, match=r"--as end2end .*torchvision"):
+            describe(path, wishes)
+        wishes = Wishes(labels=("background", *LABELS), layout="end2end", normalize="0..1")
+    model = load_any(path, wishes=wishes)
+    for things in ([], [RED], [BLUE], [RED, BLUE]):
+        assert_found(model.predict(draw("letterbox", things)), "letterbox", things)
+
+
+def test_the_ssd_of_the_zoo_numbers_classes_from_one(tmp_path):
+    path = export(Zoo(IMAGENET), tmp_path / "a.onnx", ["bboxes", "labels", "scores"])
+    assert_found(load_any(path, LABELS).predict(draw("stretch")), "stretch")
+
+
+class Unsuppressed(Cells):
+    """More boxes than any file leaves that suppresses them: here each is there twice."""
+
+    def forward(self, image):
+        boxes, scores = self.lists(image)
+        best, ids = (torch.cat([part] * 60, 1) for part in scores.max(2))
+        return (
+            torch.cat([boxes + 1, *[boxes] * 59], 1),
+            best - 1e-4 * (torch.arange(60 * COUNT) < COUNT),
+            ids,
+        )
+
+
+def test_lists_that_overlap_still_are_thinned_out(tmp_path):
+    path = export(Unsuppressed(), tmp_path / "a.onnx", ["boxes", "scores", "class_idx"])
+    assert_found(load_any(path, LABELS).predict(draw("letterbox")), "letterbox")
+
+
+class Flat(Batch):
+    """As YOLO-NAS: the score comes before the class."""
+
+    def forward(self, image):
+        return super().forward(image)[:, [0, 1, 2, 3, 4, 6, 5]]
+
+
+def test_of_yolo_nas_the_score_comes_first(tmp_path):
+    path = export(Flat(), tmp_path / "a.onnx", ["graph2_flat_predictions"])
+    assert_found(load_any(path, LABELS).predict(draw("letterbox")), "letterbox")
+    batch = ["num_predictions", "pred_boxes", "pred_scores", "pred_classes"]
+    path = export(TensorRt(), tmp_path / "b.onnx", [f"graph2_{name}" for name in batch])
+    assert_found(load_any(path, LABELS).predict(draw("letterbox")), "letterbox")
+
+
+def test_a_count_of_paddle_is_told_by_its_scale_factor(tmp_path):
+    path = export(Paddle(), tmp_path / "a.onnx", ["fetch_name_0", "fetch_name_1"], more=FACTOR)
+    model = load_any(path, wishes=Wishes(labels=LABELS, normalize="0..1"))
+    assert_found(model.predict(draw("stretch")), "stretch")

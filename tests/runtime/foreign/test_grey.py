@@ -63,7 +63,7 @@ def test_the_bundle_says_that_it_is_grey_and_verifies(tmp_path):
     bundle = tmp_path / "g.edgenn"
     args = ["import", str(path), "--as", "classes", "--normalize", "100:50"]
     shown = CliRunner().invoke(cli, [*args, "--input-order", "gray", "-o", str(bundle)])
-    assert "normalisation (x - (100.0,)) / (50.0,): --normalize" in shown.output
+    assert "normalisation (x - 100) / 50: --normalize" in shown.output
     assert "16 x 12 gray picture" in CliRunner().invoke(cli, ["info", str(bundle)]).output
     assert verify(bundle)[0].status == "pass"
     got = levels(edgenn.load(bundle), of_one_colour((0, 0, 255)))
@@ -128,3 +128,20 @@ def test_a_batch_in_a_tflite_file_is_refused(tmp_path):
     path = net.save(tmp_path / "b.tflite", [x], [y])
     with pytest.raises(ModelError, match="takes a batch of 4; export it for a batch of 1"):
         describe(path, PLAIN)
+
+
+def test_fomo_of_grey_pictures(tmp_path):
+    class Bright(torch.nn.Module):
+        def forward(self, x):
+            share = torch.nn.functional.avg_pool2d(x, 8)
+            return torch.cat([1 - share, share], 1).permute(0, 2, 3, 1)
+
+    path = export(tmp_path / "f.onnx", (1, 1, 32, 48), Bright())
+    model = load_any(path, ("light",))
+    assert model.manifest.decode.name == "fomo"
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[16:32, 32:64] = 230
+    found = model.predict(picture)
+    np.testing.assert_array_equal(found.boxes, [[32, 16, 64, 32]])
+    np.testing.assert_allclose(found.scores, [230 / 255], atol=1e-6)
+    assert found.name(0) == "light"

@@ -49,6 +49,13 @@ class YoloX(Net):
         return torch.cat([self.boxes, self.seen(image, THREE).sigmoid()], 2)
 
 
+def test_a_yolox_of_a_few_classes_is_told_by_boxes_that_are_to_be_decoded(tmp_path):
+    path = export(YoloX(False), tmp_path / "yolox.onnx")
+    assert describe(path, Wishes()).manifest.decode.name == "yolox"
+    with pytest.raises(UsageError, match=r"--as yolov5 .*--as yolov8 .*--as yolox"):
+        describe(export(YoloX(True), path), Wishes())
+
+
 @pytest.mark.parametrize("decoded", [False, True])
 def test_yolox_with_and_without_decoded_boxes(tmp_path, decoded):
     path = export(YoloX(decoded), tmp_path / "yolox.onnx")
@@ -264,3 +271,25 @@ def test_yolov8_with_key_points(tmp_path):
     x, y = RED.middle
     first, second = to_frame(x - 3, y + 1, "letterbox"), to_frame(x + 4, y - 2, "letterbox")
     np.testing.assert_allclose(found.keypoints, [[(*first, 0.75), (*second, 0.25)]], atol=0.01)
+
+
+class YoloNas(Net):
+    """Corners of every cell, in units of ``unit`` net pixels, and its scores."""
+
+    def __init__(self, unit: float) -> None:
+        super().__init__(UNIT)
+        self.corners = constant(cells(THREE).corners / unit)
+
+    def forward(self, image):
+        scores = self.seen(image, THREE).sigmoid()
+        return self.corners + 0 * scores.sum(), scores
+
+
+def test_corners_beside_scores_are_told_by_where_they_lie(tmp_path):
+    path = tmp_path / "nas.onnx"
+    wishes = Wishes(labels=LABELS, normalize="0..1")
+    model = load_any(export(YoloNas(1), path, ["x913", "x904"]), wishes=wishes)
+    assert model.manifest.decode.name == "picodet"
+    assert_found(model.predict(draw("start")), "start")
+    with pytest.raises(UsageError, match="--as picodet"):
+        describe(export(YoloNas(8), path, ["x913", "x904"]), wishes)

@@ -16,7 +16,7 @@ from edgenn.cli import cli
 from edgenn.errors import ModelError, UsageError
 from edgenn.runtime.engines._flatbuffer import tensor_scaling
 from edgenn.runtime.engines._protobuf import external_files
-from edgenn.runtime.foreign import Wishes, describe, load_any
+from edgenn.runtime.foreign import Wishes, describe, is_foreign, load_any
 from edgenn.runtime.foreign.importing import import_model
 from edgenn.runtime.golden import verify
 
@@ -119,11 +119,17 @@ class TestOnnx:
 def test_what_edgenn_does_not_import_is_told_apart(tiny, tmp_path):
     with zipfile.ZipFile(tmp_path / "hand.task", "w") as archive:
         archive.writestr("palm.tflite", b"")
-    (tmp_path / "net.pt").write_bytes(b"torch")
+    for name in ("net.pt", "net.h5", "net.xml", "saved/saved_model.pb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"something else")
     for path, sentence in (
         (tiny / "tiny-detect.edgenn", "needs no import: edgenn wrote it"),
         (tmp_path / "hand.task", "unpack it, and take palm.tflite"),
-        (tmp_path / "net.pt", "edgenn imports .onnx and .tflite files"),
+        (tmp_path / "net.pt", "file of PyTorch, which runs nowhere without its code: export it to"),
+        (tmp_path / "net.h5", "is a model of TensorFlow: convert it to TFLite"),
+        (tmp_path / "saved", "is a model of TensorFlow: convert it to TFLite"),
+        (tmp_path / "net.xml", "edgenn imports .onnx and .tflite files"),
+        (tmp_path / "none.onnx", "there is no model file at"),
     ):
         shown = CliRunner().invoke(cli, ["import", str(path)])
         assert shown.exit_code
@@ -213,3 +219,11 @@ def test_damaged_metadata_ends_in_a_sentence(real_data, seed):
             data[at] = rng.integers(256)
         with contextlib.suppress(ModelError):
             read(bytes(data))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_name_in_capitals_is_read(tmp_path):
+    path = export(Mean(), torch.zeros(1, 3, 8, 8), tmp_path / "a.onnx").rename(tmp_path / "A.ONNX")
+    import_model(path, tmp_path / "a.edgenn", PLAIN)
+    assert verify(tmp_path / "a.edgenn")[0].status == "pass"
+    assert is_foreign(path)

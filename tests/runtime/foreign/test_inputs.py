@@ -93,7 +93,7 @@ RED = np.full((40, 60, 3), (0, 0, 255), np.uint8)
 def test_a_classifier_asks_for_what_it_does_not_say_and_takes_it(tmp_path):
     nodes, weights = pooled()
     path = save(tmp_path / "c.onnx", nodes, picture(), {"y": (TensorProto.FLOAT, [1, 3])}, weights)
-    with pytest.raises(UsageError, match=r"say how its outputs are to be read: --as classes"):
+    with pytest.raises(UsageError, match=r"give --as classes if this is right: output \(1, 3\)"):
         describe(path, Wishes())
     labels = ("red", "green", "blue")
     with pytest.raises(UsageError, match=r"does not say how its pixels are scaled"):
@@ -218,3 +218,35 @@ def test_what_is_no_model_is_refused(tmp_path, name, data, reason):
     path.write_bytes(data)
     with pytest.raises(ModelError, match=reason):
         load_any(path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        ({"input_ids": (TensorProto.INT64, ["b", "s"])}, "text is not read"),
+        ({"input": (TensorProto.FLOAT, ["b", "s"]), "sr": (TensorProto.INT64, [])}, "sound is not"),
+        ({"x": (TensorProto.FLOAT, [1, 128, 3, 1])}, "--channels .* if it is a grey picture"),
+        (
+            {**picture(), "pixel_mask": (TensorProto.INT64, [1, 640, 640])},
+            r"its input 'pixel_mask' \(1, 640, 640\) is too large",
+        ),
+    ],
+    ids=["text", "sound", "narrow", "mask"],
+)
+def test_what_an_input_takes_is_told_by_its_name_or_shape(tmp_path, inputs, reason):
+    node = helper.make_node("Identity", [next(iter(inputs))], ["y"])
+    kind, shape = next(iter(inputs.values()))
+    path = save(tmp_path / "a.onnx", [node], inputs, {"y": (kind, shape)})
+    with pytest.raises((ModelError, UsageError), match=reason):
+        describe(path, Wishes())
+
+
+def test_of_hugging_face_it_is_told_where_the_scaling_stands(tmp_path):
+    nodes, weights = pooled(10)
+    nodes[0].input[0] = "pixel_values"
+    inputs = {"pixel_values": (TensorProto.FLOAT, ["b", "c", "h", "w"])}
+    path = save(tmp_path / "v.onnx", nodes, inputs, {"y": (TensorProto.FLOAT, ["b", 10])}, weights)
+    with pytest.raises(UsageError, match=r"--normalize .*preprocessor_config\.json"):
+        describe(path, Wishes())
+    found = describe(path, Wishes(normalize="0..1"))
+    assert found.manifest.input.size == (224, 224)

@@ -65,5 +65,7 @@ def test_an_unknown_layout_is_refused_in_words(tmp_path, shape):
     path = tmp_path / "odd.onnx"
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
-    with pytest.raises(ModelError, match="takes"):
+    with pytest.raises(
+        ModelError, match=r"gives 'y' \(1, .* (is not read|are not read)|takes 'x' \(1, 8"
+    ):
         load_any(path)

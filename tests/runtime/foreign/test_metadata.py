@@ -89,3 +89,12 @@ def test_a_list_of_another_length_is_refused(tmp_path):
     (tmp_path / "l.txt").write_text("a\nb\nc\nd\n")
     with pytest.raises(UsageError, match="4 names, but the model has 2"):
         choose_labels(named(str(tmp_path / "l.txt")), read_metadata(Extras()), 2, "yolox")
+
+
+def test_names_in_the_configuration_of_hugging_face(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "vit", "id2label": {"1": "dog", "0": "cat, tabby"}}')
+    assert named(str(path)) == ("cat, tabby", "dog")
+    path.write_text('{"model_type": "vit"}')
+    with pytest.raises(UsageError, match=r"config\.json has no names"):
+        named(str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from colour_nets import (
@@ -85,3 +86,40 @@ def test_other_outputs_beside_them_are_left_alone(tmp_path):
     names = ["hidden", "encoded", "pred_boxes", "logits"]
     path = export(Auxiliary(False, UNIT), tmp_path / "detr.onnx", names)
     assert_found(load_any(path, LABELS).predict(draw("stretch")), "stretch")
+
+
+@pytest.mark.parametrize("mask", [(1, 64, 64), (1, -1, -1)])
+def test_files_of_hugging_face_leave_even_the_channels_free(tmp_path, mask):
+    class Masked(Detr):
+        def forward(self, image, pixel_mask):
+            logits, boxes = super().forward(image)
+            return logits - 20 * (1 - pixel_mask.float().mean()), boxes
+
+    more = {"pixel_mask": torch.ones(1, 64, 64, dtype=torch.int64)}
+    path = export(Masked(True, IMAGENET), tmp_path / "a.onnx", ["logits", "pred_boxes"], more=more)
+    model = onnx.load(path)
+    for i, dim in enumerate(model.graph.input[0].type.tensor_type.shape.dim):
+        dim.dim_param = f"free{i}"
+    for i, dim in enumerate(model.graph.input[1].type.tensor_type.shape.dim):
+        if mask[i] < 0:
+            dim.dim_param = f"side{i}"
+    onnx.save(model, path)
+    model = load_any(path, wishes=Wishes(labels=LABELS, size=SIZE))
+    assert model.manifest.variants[0].constants["pixel_mask"].shape == (1, 64, 64)
+    assert_found(model.predict(draw("stretch")), "stretch")
+
+
+def test_pictures_of_detectors_are_guessed_larger_than_those_of_classifiers(tmp_path):
+    class Anywhere(Net):
+        def forward(self, image):
+            logits = self.seen(image, TWO)[:, :50]
+            return logits, logits.sum(2, keepdim=True) + torch.zeros(1, 50, 4)
+
+    path = export(Anywhere(), tmp_path / "a.onnx", ["logits", "pred_boxes"], size=(224, 224))
+    model = onnx.load(path)
+    for i in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[i].dim_param = f"free{i}"
+    onnx.save(model, path)
+    found = describe(path, Wishes(labels=LABELS))
+    assert found.manifest.input.size == (640, 640)
+    assert any("size 640 x 640: the file leaves it free" in line for line in found.reasons)
