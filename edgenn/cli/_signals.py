@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask a run to end, with all that belongs to its end."""
+"""Ctrl-C, SIGTERM and a terminal that is gone ask a run to end, with all that belongs to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, before[number])
             signal.raise_signal(number)
 
-    before = {int(n): signal.signal(n, handle) or signal.SIG_DFL for n in _SIGNALS}
+    heeded = list(_SIGNALS)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: outlives its terminal
+        heeded.append(signal.SIGHUP)
+    before = {int(n): signal.signal(n, handle) or signal.SIG_DFL for n in heeded}
     try:
         yield
     finally:
