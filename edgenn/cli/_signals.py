@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from time import monotonic
@@ -21,6 +22,8 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
         del frame
+        if number == signal.SIGHUP:
+            _leave_terminal()
         if first is None:
             first = monotonic()
             stop()
@@ -37,3 +40,12 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave_terminal() -> None:
+    """What is still written to a terminal that is gone must not fail the end of the run."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for file in (1, 2):
+        if os.isatty(file):
+            os.dup2(nowhere, file)
+    os.close(nowhere)

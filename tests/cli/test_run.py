@@ -349,6 +349,22 @@ def test_a_signal_ends_the_run_cleanly(squares, tmp_path, number):
     assert cv2.VideoCapture(str(save)).get(cv2.CAP_PROP_FRAME_COUNT) == len(lines)
 
 
+def test_a_terminal_that_is_gone_does_not_cost_the_video(squares, tmp_path):
+    out, save = tmp_path / "o.jsonl", tmp_path / "o.mp4"
+    source = "test://?size=64x48&fps=10&frames=100000"
+    command = [*EDGENN, "run", squares, "--source", source, "--out", out, "--save", save]
+    ours, theirs = os.openpty()
+    with subprocess.Popen([str(c) for c in command], stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        while process.poll() is None and not (out.exists() and out.stat().st_size):
+            sleep(0.01)
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=30) == 0
+    lines = len(out.read_text(encoding="utf-8").splitlines())
+    assert cv2.VideoCapture(str(save)).get(cv2.CAP_PROP_FRAME_COUNT) == lines
+
+
 @pytest.mark.parametrize("out", [["--out", "-"], []])
 def test_a_reader_that_has_enough_ends_the_run(squares, clip, out):
     reading, writing = os.pipe()
