@@ -10,6 +10,7 @@ from time import monotonic
 
 import click
 
+from edgenn.errors import SinkError
 from edgenn.runtime.health import Summary
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.types import Detections, Frame, Prediction, Result
@@ -108,7 +109,9 @@ class Status(Sink):
 
 def _gone(error: OSError) -> Exception:
     """Whoever read standard output went away: a program, or a terminal; or it cannot be written."""
-    return Finished() if error.errno in (errno.EPIPE, errno.EIO) else error
+    if error.errno in (errno.EPIPE, errno.EIO):
+        return Finished()
+    return SinkError(f"cannot write standard output: {error.strerror}")
 
 
 def describe(prediction: Prediction) -> tuple[str, str]:

@@ -379,8 +379,9 @@ def test_a_reader_that_has_enough_ends_the_run(squares, clip, out):
     assert "Exception" not in done.stderr
 
 
-def test_a_full_disk_is_said_once(squares, clip):
-    command = [*EDGENN, "run", str(squares), "--source", str(clip), "--out", "-"]
+@pytest.mark.parametrize("out", [["--out", "-"], []])
+def test_a_full_disk_is_said_once(squares, clip, out):
+    command = [*EDGENN, "run", str(squares), "--source", str(clip), *out]
     with open("/dev/full", "w") as full:  # noqa: PTH123  a device, handed on as it is
         done = finish(command, stdout=full)
     assert done.returncode == 8
