@@ -7,6 +7,7 @@ on a device that has only the light install.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ import click
 
 import edgenn
 from edgenn import plugins
-from edgenn.errors import EdgennError, UnknownNameError
+from edgenn.errors import EdgennError, SinkError, UnknownNameError
 
 _log = logging.getLogger("edgenn")
 
@@ -78,4 +79,9 @@ def _run() -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo(f"edgenn: cannot write {error.filename or 'the output'}: disk full", err=True)
+        return SinkError.exit_code
     return code if isinstance(code, int) else 0

@@ -9,7 +9,7 @@ from typing import TypedDict
 import click
 
 from edgenn import plugins
-from edgenn.cli._options import gathered
+from edgenn.cli._options import Number, gathered, not_empty
 from edgenn.errors import UsageError
 from edgenn.runtime import sources
 from edgenn.runtime.join import open_joined
@@ -124,16 +124,19 @@ source_options = gathered(
     "where",
     click.option(
         "--camera",
+        callback=not_empty,
         metavar="N|NAME",
         help="Camera number, path in /dev, part of its name, or picamera:0, csi://0, libcamera://0.",
     ),
     click.option(
         "--source",
+        callback=not_empty,
         metavar="FILE|DIR|URL",
         help="Video, picture, folder of them, stream, recording.",
     ),
     click.option(
         "--sensor",
+        callback=not_empty,
         metavar="FILE.csv|URI|-",
         help="Sensor recording, live sensor (see `edgenn sources`) or standard input; also "
         "beside --camera or --source.",
@@ -141,7 +144,7 @@ source_options = gathered(
     click.option("--size", metavar="WxH", callback=_size, help="Size to ask the camera for."),
     click.option(
         "--fps",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         help="Rate to ask the camera for, or of a folder of pictures.",
     ),
     click.option(

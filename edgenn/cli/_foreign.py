@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import click
 
-from edgenn.cli._options import gathered, split_names
+from edgenn.cli._options import Number, gathered, split_names
 from edgenn.errors import UsageError
 from edgenn.ops.decode import Fit
 from edgenn.ops.preprocess import Color
@@ -97,7 +97,7 @@ foreign_options = gathered(
     ),
     click.option(
         "--rate",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         help="Readings per second; frames, of nets that remember pictures.",
     ),
     click.option(

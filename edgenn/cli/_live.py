@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sys
 from collections import Counter
 from time import monotonic
 
 import click
 
+from edgenn.errors import SinkError
 from edgenn.runtime.health import Summary
 from edgenn.runtime.sinks import Finished, Sink
 from edgenn.types import Detections, Frame, Prediction, Result
@@ -41,8 +44,8 @@ class Lines(Sink):
         where = item.path if isinstance(item, Frame) and item.path else f"{time:8.2f} s"
         try:
             click.echo(f"{where}  {seen}{score}")
-        except BrokenPipeError as error:
-            raise Finished from error
+        except OSError as error:
+            raise _gone(error) from error
 
     def close(self) -> None:
         """Nothing to finish."""
@@ -60,11 +63,11 @@ class Events(Sink):
             more += "" if event.count is None else f"  count {event.count}"
             span = f"from {event.start:.2f} s{more}"
             if sys.stderr.isatty():
-                click.echo(_WIPE, err=True, nl=False)  # the status is on this line
+                _say(_WIPE, end=False)  # the status is on this line
             try:
                 click.echo(f"{event.end:8.2f} s  {event.label}  {event.score:.2f}  {span}")
-            except BrokenPipeError as error:
-                raise Finished from error
+            except OSError as error:
+                raise _gone(error) from error
 
     def close(self) -> None:
         """Nothing to finish."""
@@ -89,7 +92,7 @@ class Status(Sink):
         self._next = now + 0.25
         rate = self._frames / max(now - self._start, 1e-3)
         text = f"{self._frames} done, {rate:.1f} per second, {self._seen(result.prediction)}"
-        click.echo(f"{_WIPE}{text[:78]}", err=True, nl=False)
+        _say(f"{_WIPE}{text[:78]}", end=False)
 
     def _seen(self, prediction: Prediction) -> str:
         if isinstance(prediction, Detections):
@@ -100,8 +103,15 @@ class Status(Sink):
     def close(self) -> None:
         """Wipe the line."""
         if self._next:
-            click.echo(_WIPE, err=True, nl=False)
+            _say(_WIPE, end=False)
             self._next = 0.0
+
+
+def _gone(error: OSError) -> Exception:
+    """Whoever read standard output went away: a program, or a terminal; or it cannot be written."""
+    if error.errno in (errno.EPIPE, errno.EIO):
+        return Finished()
+    return SinkError(f"cannot write standard output: {error.strerror}")
 
 
 def describe(prediction: Prediction) -> tuple[str, str]:
@@ -116,26 +126,29 @@ def describe(prediction: Prediction) -> tuple[str, str]:
 def echo_summary(summary: Summary, what: str) -> None:
     """Print a run in numbers to standard error."""
     plural = "s" if summary.frames != 1 else ""
-    click.echo(
+    _say(
         f"{summary.frames} {what}{plural} in {summary.seconds:.1f} s "
         f"({summary.fps:.1f} per second), {summary.dropped} dropped",
-        err=True,
     )
     if summary.bad or summary.gaps:
-        click.echo(
-            f"bad readings dropped: {summary.bad}, gaps in the stream: {summary.gaps}", err=True
-        )
+        _say(f"bad readings dropped: {summary.bad}, gaps in the stream: {summary.gaps}")
     if summary.reconnects:
-        click.echo(f"the source failed and came back: {summary.reconnects}", err=True)
+        _say(f"the source failed and came back: {summary.reconnects}")
     if summary.carried:
-        click.echo(f"nothing moved, so what was found is carried on: {summary.carried}", err=True)
+        _say(f"nothing moved, so what was found is carried on: {summary.carried}")
     if summary.latency_ms:
         stages = ", ".join(
             f"{stage} {p50:.2f}/{p95:.2f}/{p99:.2f}"
             for stage, (p50, p95, p99) in summary.latency_ms.items()
         )
-        click.echo(f"latency p50/p95/p99 in ms: {stages}", err=True)
+        _say(f"latency p50/p95/p99 in ms: {stages}")
     for name, ((p50, p95, p99), dropped, failed) in summary.sinks.items():
         lost = f", {dropped} dropped, {failed} failed" if dropped or failed else ""
         if p50:
-            click.echo(f"from capture to {name}: {p50:.2f}/{p95:.2f}/{p99:.2f}{lost}", err=True)
+            _say(f"from capture to {name}: {p50:.2f}/{p95:.2f}/{p99:.2f}{lost}")
+
+
+def _say(text: str, *, end: bool = True) -> None:
+    """To standard error; a terminal that is gone must not end the run."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True, nl=end)

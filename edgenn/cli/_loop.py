@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from edgenn.cli._options import gathered
+from edgenn.cli._options import Number, gathered
 from edgenn.runtime.model import load
 
 
@@ -48,7 +48,7 @@ loop_options = gathered(
     click.option("--max-frames", type=click.IntRange(min=1), help="End after so many."),
     click.option(
         "--max-fps",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         help="Look at so many pictures a second at most.",
     ),
     click.option(
@@ -57,7 +57,7 @@ loop_options = gathered(
     click.option(
         "--latency-budget",
         metavar="MS",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         help="Live: where results take longer, or the device is hot, look at fewer pictures.",
     ),
     click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +13,34 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., None]
 _TITLE = "edgenn_title"
+
+
+class Number(click.FloatRange):
+    """A number in a range; NaN and infinity, which Python takes for numbers, are none."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401  as in click
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """The number, or an error with the flag's name."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
+
+def not_empty(_: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty text, which is mostly a variable of a script that was not set.
+
+    Raises:
+        click.BadParameter: It has no letter.
+    """
+    del param
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty; was a variable not set?")
+    return value
 
 
 class Sections(click.Command):
@@ -77,7 +106,7 @@ def engine_options(engine: str, precision: str) -> Callable[[F], F]:
         click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help=precision),
         click.option(
             "--threads",
-            type=click.IntRange(min=0),
+            type=click.IntRange(0, 256),
             default=0,
             help="Threads of the engine.  [it chooses: LiteRT 1, ONNX Runtime all cores]",
         ),

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edgenn import plugins
-from edgenn.cli._options import gathered
+from edgenn.cli._options import Number, gathered, not_empty
 from edgenn.errors import UsageError
 from edgenn.runtime import sinks
 from edgenn.runtime.model import Model
@@ -39,12 +39,19 @@ class OutputFlags:
     web: str | None
     web_token: str | None
 
-    def check(self) -> None:
-        """Refuse flags that belong to one that is missing.
+    def check(self, *read: str | None) -> None:
+        """Refuse flags that belong to one that is missing, and files that are needed.
+
+        Args:
+            read: What the command reads; files must not be written to.
 
         Raises:
             UsageError: Names both.
         """
+        for name in filter(None, read):
+            self._spare(name)
+        if self.out and self.save and Path(self.out).resolve() == Path(self.save).resolve():
+            raise UsageError(f"--out and --save both name {self.out}; give each a file of its own")
         _belongs("--out-max-mb", self.out_max_mb, "--out", self.out)
         _belongs("--mqtt-buffer", self.mqtt_buffer, "--mqtt", self.mqtt)
         for flag in ("ca", "cert", "key"):
@@ -104,16 +111,20 @@ class OutputFlags:
             )
         return options
 
+    def _spare(self, name: str) -> None:
+        """Make sure that a file that is read is not written to."""
+        for target in filter(None, (self.out, self.save)):
+            path, read = Path(target), Path(name)
+            if path.is_file() and read.exists() and path.samefile(read):
+                raise UsageError(f"{target} is what is read; write to another file")
+
     def _wanted(self, model: Model, feed: Source) -> list[tuple[str, str]]:
         """Name and target of each sink that was asked for."""
         if (self.save or self.show) and model.manifest.input.kind != "image":
             raise UsageError(
                 f"--save and --show need pictures; {model.manifest.name} takes sensor readings"
             )
-        for target in filter(None, (self.out, self.save)):
-            path, read = Path(target), Path(feed.name)
-            if path.exists() and read.exists() and path.samefile(read):
-                raise UsageError(f"{target} is the source itself; write to another file")
+        self._spare(feed.name)
         wanted = {
             "jsonl": self.out,
             "video": self.save,
@@ -133,10 +144,12 @@ def _belongs(flag: str, value: object, needed: str, there: object) -> None:
 output_options = gathered(
     OutputFlags,
     "outputs",
-    click.option("--out", metavar="FILE.jsonl|-", help="Write one JSON object a line."),
+    click.option(
+        "--out", metavar="FILE.jsonl|-", callback=not_empty, help="Write one JSON object a line."
+    ),
     click.option(
         "--out-max-mb",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         help="Rotate the file of --out at so many MB, and keep five old ones.",
     ),
     click.option(
@@ -158,7 +171,12 @@ output_options = gathered(
         metavar="PIN[=LABEL]",
         help="Switch pins, as 17=person,27=wave?hold=2 or 22?active_low.",
     ),
-    click.option("--save", metavar="VIDEO", help="Write a video with the results drawn in."),
+    click.option(
+        "--save",
+        metavar="VIDEO",
+        callback=not_empty,
+        help="Write a video with the results drawn in.",
+    ),
     click.option("--show", is_flag=True, help="Show the results in a window; q ends."),
     click.option("--web", metavar="[HOST:]PORT", help="Serve a page with picture, events, charts."),
     click.option(

@@ -1,8 +1,9 @@
-"""Ctrl-C and SIGTERM ask a run to end, with all that belongs to its end."""
+"""Ctrl-C, SIGTERM and a terminal that is gone ask a run to end, with all that belongs to it."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from time import monotonic
@@ -21,6 +22,8 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
         del frame
+        if number == signal.SIGHUP:
+            _leave_terminal()
         if first is None:
             first = monotonic()
             stop()
@@ -28,9 +31,21 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, before[number])
             signal.raise_signal(number)
 
-    before = {int(n): signal.signal(n, handle) or signal.SIG_DFL for n in _SIGNALS}
+    heeded = list(_SIGNALS)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: outlives its terminal
+        heeded.append(signal.SIGHUP)
+    before = {int(n): signal.signal(n, handle) or signal.SIG_DFL for n in heeded}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave_terminal() -> None:
+    """What is still written to a terminal that is gone must not fail the end of the run."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for file in (1, 2):
+        if os.isatty(file):
+            os.dup2(nowhere, file)
+    os.close(nowhere)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,7 @@ def _places(
         except ValueError:
             numbers = ()
         fits = len(numbers) == 4 if is_line else len(numbers) >= 6 and len(numbers) % 2 == 0
+        fits = fits and all(map(math.isfinite, numbers))
         if not name or not fits:
             form = "NAME=x1,y1,x2,y2" if is_line else "NAME=x,y,x,y,x,y"
             raise click.BadParameter(f"{value!r} is not {form}")

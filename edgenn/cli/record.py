@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from edgenn.cli._feed import SourceFlags, source_options
+from edgenn.cli._options import Number, not_empty
 from edgenn.cli._quiet import hush_opencv
 from edgenn.cli._signals import stop_on_signals
 from edgenn.errors import UsageError
@@ -24,12 +25,11 @@ _WIPE = "\r\x1b[K"
     "--out",
     metavar="DIR",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    callback=not_empty,
+    type=click.Path(file_okay=False),
     help="A new or empty folder.",
 )
-@click.option(
-    "--duration", type=click.FloatRange(min=0, min_open=True), help="End after so many seconds."
-)
+@click.option("--duration", type=Number(min=0, min_open=True), help="End after so many seconds.")
 @click.option("--max-frames", type=click.IntRange(min=1), help="End after so many.")
 @click.option(
     "--quality",
@@ -39,7 +39,7 @@ _WIPE = "\r\x1b[K"
     help="Of the pictures, which are stored as JPEG.",
 )
 def command(
-    where: SourceFlags, out: Path, duration: float | None, max_frames: int | None, quality: int
+    where: SourceFlags, out: str, duration: float | None, max_frames: int | None, quality: int
 ) -> None:
     """Store what --camera or --source, --sensor or both deliver, with the times of capture.
 
@@ -59,7 +59,7 @@ def command(
             channels = channels or names
         recorder = Recorder(
             sources,
-            out,
+            Path(out),
             channels=channels,
             duration=duration,
             max_frames=max_frames,

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from edgenn.bundle.manifest import EngineName, Precision
-from edgenn.cli._options import engine_options
+from edgenn.cli._options import Number, engine_options
 from edgenn.cli._quiet import hush_opencv, hushed_stderr
 from edgenn.errors import ReplayError, SinkError, UsageError
 from edgenn.runtime import replay
@@ -31,7 +31,7 @@ _SHOWN, _WIDTH = 10, 300
 )
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=0.0,
     help="Seconds that events may lie apart.  [0: the same to the bit]",
 )

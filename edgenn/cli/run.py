@@ -14,7 +14,13 @@ from edgenn.cli import _live
 from edgenn.cli._feed import SourceFlags, source_options
 from edgenn.cli._foreign import ForeignFlags, foreign_options
 from edgenn.cli._loop import LoopFlags, loop_options
-from edgenn.cli._options import ProviderFlags, Sections, engine_options, provider_options
+from edgenn.cli._options import (
+    ProviderFlags,
+    Sections,
+    engine_options,
+    not_empty,
+    provider_options,
+)
 from edgenn.cli._outputs import OutputFlags, output_options
 from edgenn.cli._quiet import calm_opencv, hush_opencv, hushed_stderr
 from edgenn.cli._signals import stop_on_signals
@@ -32,7 +38,7 @@ DEFAULT_MODEL = "person"
 
 
 @click.command(cls=Sections, short_help="Run a model on a camera, video, pictures or sensor file.")
-@click.argument("model", required=False)
+@click.argument("model", required=False, callback=not_empty)
 @source_options
 @engine_options("Inference library to use.", "Variant to run.  [int8 where the model has it]")
 @provider_options
@@ -65,7 +71,7 @@ def command(
     is opened again until it comes back.
     """
     where.check(model)
-    outputs.check()
+    outputs.check(model, where.source, where.sensor)
     updates.check(loop.fallback)
     hush_opencv()
     calm_opencv()
@@ -100,12 +106,16 @@ def command(
         stack.callback(notifier.stopping)
         stack.enter_context(origin.follow(pipeline))
         with stop_on_signals(pipeline.stop):
+            spec, failed = loaded.manifest.input, True
             try:
                 pipeline.run()
+                failed = False
             finally:
-                if pipeline.health.frames:
-                    what = "frame" if loaded.manifest.input.kind == "image" else "window"
+                if pipeline.health.frames or not failed:
+                    what = "frame" if spec.kind == "image" else "window"
                     _live.echo_summary(pipeline.health.summary(), what)
+            if spec.kind == "window" and not pipeline.health.frames:
+                _log.warning("%s never had the %d readings of a window", feed.name, spec.length)
 
 
 def _foreign(

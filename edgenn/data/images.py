@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,11 +20,10 @@ import numpy as np
 
 from edgenn.data import Progress
 from edgenn.errors import DataError
+from edgenn.runtime.sources._jpeg import is_cut
 from edgenn.types import Image
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-# In a JPEG scan 0xff is data when 0 follows, and part of the scan when a restart mark follows.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +104,7 @@ def _decode(raw: bytes) -> tuple[str, Image | None]:
     """The reason for a failure, or the picture."""
     if not raw:
         return "the file is empty", None
-    # Some OpenCV versions fill the lost part of a cut JPEG with grey and say nothing.
-    if raw[:2] == b"\xff\xd8" and not _jpeg_is_whole(raw):
+    if is_cut(raw):
         return "truncated JPEG: the end of the picture is missing", None
     try:
         # The stubs of OpenCV 4 do not say that it may be None.
@@ -117,15 +114,3 @@ def _decode(raw: bytes) -> tuple[str, Image | None]:
     if image is None:
         return "not a picture that OpenCV can decode, or a damaged one", None
     return "", np.asarray(image, np.uint8)
-
-
-def _jpeg_is_whole(raw: bytes) -> bool:
-    """Whether the segments of a JPEG file reach its end marker.
-
-    Walking them passes over thumbnails, which have end markers of their own.
-    """
-    found = _MARKER.search(raw, 2)
-    while found is not None and found.group() != b"\xff\xd9":
-        length = int.from_bytes(raw[found.end() : found.end() + 2], "big")
-        found = _MARKER.search(raw, found.end() + length)
-    return found is not None

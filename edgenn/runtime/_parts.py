@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,17 @@ from edgenn.runtime.sinks import Sink
 def own(model: Model | str | Path) -> Model:
     """A model that no other thread uses."""
     return (model if isinstance(model, Model) else load(model)).twin()
+
+
+def refuse_numbers(numbers: Mapping[str, float | None]) -> None:
+    """Make sure that what limits a run is a number above 0; None is no limit.
+
+    Raises:
+        UsageError: Names the first that is not.
+    """
+    for name, number in numbers.items():
+        if number is not None and not 0 < number < math.inf:
+            raise UsageError(f"{name} must be a finite number above 0, not {number}")
 
 
 def build_stages(model: Model, more: Mapping[str, Mapping[str, object]]) -> list[temporal.Stage]:

@@ -224,11 +224,7 @@ class Feed:
 
     def _parts(self, item: Frame | Samples) -> Iterator[tuple[Frame | Window, int]]:
         """What to look at of an item, and for how many steps of the model."""
-        if isinstance(item, Frame) != (self._windower is None):
-            takes, gives = ("pictures", "sensor readings")[:: 1 if self._windower is None else -1]
-            raise UsageError(
-                f"{self._model.manifest.name} takes {takes}, but {item.source} delivers {gives}"
-            )
+        self._refuse_other(item)
         if not isinstance(item, Frame):
             for cut, samples in self._intake.push(item):
                 for window in self._windows(cut, samples):
@@ -242,6 +238,18 @@ class Feed:
             steps = pace.push(item.time)
         if steps:
             yield item, steps if self._gate is None else int(self._gate.push(item))
+
+    def _refuse_other(self, item: Frame | Samples) -> None:
+        """Make sure that the model takes it; a source of the user's own may deliver anything."""
+        if not isinstance(item, Frame | Samples):
+            raise UsageError(
+                f"a source delivers edgenn.types.Frame or Samples, not {type(item).__name__}"
+            )
+        if isinstance(item, Frame) != (self._windower is None):
+            takes, gives = ("pictures", "sensor readings")[:: 1 if self._windower is None else -1]
+            raise UsageError(
+                f"{self._model.manifest.name} takes {takes}, but {item.source} delivers {gives}"
+            )
 
     def _windows(self, cut: bool, samples: Samples) -> Iterator[Window]:
         """Windows of readings; none spans a place where the stream was cut."""

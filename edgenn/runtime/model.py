@@ -25,6 +25,7 @@ from edgenn.runtime.files import choose, find, on_gpu, resolve
 from edgenn.types import Floats, Frame, Image, Prediction, Window
 
 _log = logging.getLogger(__name__)
+_MOST_THREADS = 256
 
 
 class Model:
@@ -282,6 +283,8 @@ def _open(
 ) -> engines.Engine:
     if wish.half and wish.provider in ("cpu", "cuda"):
         raise UsageError(f"--half is for TensorRT, not for --provider {wish.provider}")
+    if not 0 <= threads <= _MOST_THREADS:  # engines crash for want of so many
+        raise UsageError(f"threads must lie between 0 and {_MOST_THREADS}, not {threads}")
     plugin = plugins.load(engines, variant.engine)
     if hasattr(plugin, "open_on"):
         opened: engines.Engine = plugin.open_on(data, threads, wish, profile)

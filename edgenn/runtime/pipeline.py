@@ -89,11 +89,14 @@ class Pipeline:
         stages: Mapping[str, Mapping[str, object]] | None = None,
         on_beat: Callable[[Health], None] | None = None,
     ) -> None:
+        numbers = {"max_frames": max_frames, "max_fps": max_fps, "latency_budget": latency_budget}
+        _parts.refuse_numbers(numbers)
         self.model = _parts.own(model)
         self.health = Health()
         self._max_frames = max_frames
         self._on_beat = on_beat
         self._stopped = threading.Event()
+        self._is_used = False
         self._more_stages = stages or {}
         self._stages = _parts.build_stages(self.model, self._more_stages)
         smaller = None if fallback is None else _parts.smaller(self.model, fallback)
@@ -138,7 +141,11 @@ class Pipeline:
             SourceError: The source failed, rather than ended.
             SinkError: A sink could not write what comes from a file.
             ModelError: The net cannot take the input, or hangs.
+            UsageError: It was used before.
         """
+        if self._is_used:
+            raise UsageError("a pipeline is used once; make another one")
+        self._is_used = True
         result = None
         self.health.start()
         try:

@@ -58,8 +58,10 @@ def read(path: Path) -> list[Line]:
     lines: list[Line] = []
     try:
         texts = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; --update writes it") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; --update writes it") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text that edgenn run --out writes") from error
     for number, text in enumerate(texts, 1):
         try:
             line = json.loads(text)
@@ -78,8 +80,11 @@ def write(path: Path, lines: Iterable[Line]) -> None:
         OSError: It cannot be written.
     """
     part = path.with_name(f".{path.name}.part")
-    part.write_text("".join(_json(line) + "\n" for line in lines), encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text("".join(_json(line) + "\n" for line in lines), encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def compare(expected: Sequence[Line], got: Sequence[Line], tolerance: float) -> list[Difference]:

@@ -139,11 +139,16 @@ def test_thresholds(run, squares, clip):
         (["--source", "missing.mp4"], "no video or other source at missing.mp4", 7),
         (["--source", "{empty}"], "has no pictures in it", 7),
         (["--source", "{text}"], "cannot be opened as a video: it is none", 7),
-        (["--sensor", "{recording}"], "takes pictures, but {recording} delivers sensor", 2),
-        (["--source", "{recording}"], "takes pictures, but {recording} delivers sensor", 2),
+        (["--sensor", "{recording}"], "pictures are wanted, but {recording} delivers sensor", 2),
+        (["--source", "{recording}"], "pictures are wanted, but {recording} delivers sensor", 2),
         (["--source", "{clip}", "--save", "o.gif"], "cannot write o.gif: name it .mp4", 8),
         (["--source", "{clip}", "--out", "no/o.jsonl"], "cannot write no/o.jsonl", 8),
-        (["--source", "{clip}", "--save", "{clip}"], "{clip} is the source itself", 2),
+        (["--source", "{clip}", "--save", "{clip}"], "{clip} is what is read", 2),
+        (["--source", "{clip}", "--save", "o.avi", "--out", "./o.avi"], "both name ./o.avi", 2),
+        (["--source", "{clip}", "--sensor", "rtsp://a:b@h/1"], "but rtsp://h/1 delivers pict", 2),
+        (["--source", "mqtt://me:secret@host/1"], "but mqtt://host/1 delivers sensor", 2),
+        (["--source", "{blank}"], "blank.mp4 is empty", 7),
+        (["--source", "/dev/null"], "/dev/null is no file", 7),
         (["--source", "{clip}", "--conf", "7"], "--conf must lie between 0 and 1, not 7", 2),
         (["--source", "{clip}", "--precision", "fp16"], "has no fp16 variant", 2),
         (["--source", "{clip}", "--size", "640x480"], "--size is for cameras, --fps for", 2),
@@ -171,12 +176,63 @@ def test_mistakes_get_one_sentence(
         "recording": recording,
         "empty": tmp_path / "empty",
         "text": tmp_path / "text.mp4",
+        "blank": tmp_path / "blank.mp4",
     }
+    paths["blank"].touch()
     before = clip.read_bytes()
     found, out, err = run(squares, *(a.format(**paths) for a in args))
     assert (found, out) == (code, "")
     assert message.format(**paths) in sentence(err)
     assert clip.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--source", ""], "'--source': it is empty"),
+        (["--source", "{clip}", "--out", " "], "'--out': it is empty"),
+        (["--source", "{clip}", "--max-fps", "nan"], "nan is not a finite number"),
+        (["--source", "{clip}", "--max-fps", "inf"], "inf is not a finite number"),
+        (["--source", "{clip}", "--out", "o", "--out-max-mb", "inf"], "inf is not a finite"),
+        (["--source", "{clip}", "--threads", "100000"], "not in the range 0<=x<=256"),
+    ],
+)
+def test_values_that_are_none_are_refused_by_the_name_of_their_flag(
+    run, squares, clip, args, message
+):
+    code, out, err = run(squares, *(a.format(clip=clip) for a in args))
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_refused_run_leaves_the_results_of_an_earlier_one(run, squares, clip, tmp_path):
+    kept, made = tmp_path / "kept.jsonl", tmp_path / "made.jsonl"
+    kept.write_text("results\n", encoding="utf-8")
+    for out in (kept, made):
+        # Found out only once the outputs are open.
+        code, _, err = run(squares, "--source", clip, "--out", out, "--latency-budget", "5")
+        assert code == 2, err
+    assert kept.read_text(encoding="utf-8") == "results\n"
+    assert not made.exists()
+    assert run(squares, "--source", clip, "--out", kept)[0] == 0
+    assert len(kept.read_text(encoding="utf-8").splitlines()) == 20
+
+
+def test_a_sensor_file_beside_a_video_is_not_written_to(run, squares, clip, recording):
+    before = recording.read_bytes()
+    code, _, err = run(squares, "--source", clip, "--sensor", recording, "--out", recording)
+    assert code == 2
+    assert "is what is read" in sentence(err)
+    assert recording.read_bytes() == before
+
+
+def test_a_recording_too_short_for_a_window_says_so(run, levels, recording, caplog):
+    lines = recording.read_text(encoding="utf-8").splitlines()
+    recording.write_text("\n".join(lines[:3]), encoding="utf-8")
+    code, _, err = run(levels, "--sensor", recording)
+    assert code == 0
+    assert "0 windows in" in err
+    assert "recording.csv never had the " in err + caplog.text
 
 
 def test_sequence_models_have_nothing_to_show(run, levels, recording, tmp_path):
@@ -272,7 +328,7 @@ def test_libraries_below_keep_quiet(squares, clip):
     assert len(kinds) <= 5
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_cleanly(squares, tmp_path, number):
     source, out, save = (tmp_path / name for name in ("long.avi", "o.jsonl", "o.mp4"))
     writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
@@ -293,6 +349,22 @@ def test_a_signal_ends_the_run_cleanly(squares, tmp_path, number):
     assert cv2.VideoCapture(str(save)).get(cv2.CAP_PROP_FRAME_COUNT) == len(lines)
 
 
+def test_a_terminal_that_is_gone_does_not_cost_the_video(squares, tmp_path):
+    out, save = tmp_path / "o.jsonl", tmp_path / "o.mp4"
+    source = "test://?size=64x48&fps=10&frames=100000"
+    command = [*EDGENN, "run", squares, "--source", source, "--out", out, "--save", save]
+    ours, theirs = os.openpty()
+    with subprocess.Popen([str(c) for c in command], stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        while process.poll() is None and not (out.exists() and out.stat().st_size):
+            sleep(0.01)
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=30) == 0
+    lines = len(out.read_text(encoding="utf-8").splitlines())
+    assert cv2.VideoCapture(str(save)).get(cv2.CAP_PROP_FRAME_COUNT) == lines
+
+
 @pytest.mark.parametrize("out", [["--out", "-"], []])
 def test_a_reader_that_has_enough_ends_the_run(squares, clip, out):
     reading, writing = os.pipe()
@@ -307,8 +379,9 @@ def test_a_reader_that_has_enough_ends_the_run(squares, clip, out):
     assert "Exception" not in done.stderr
 
 
-def test_a_full_disk_is_said_once(squares, clip):
-    command = [*EDGENN, "run", str(squares), "--source", str(clip), "--out", "-"]
+@pytest.mark.parametrize("out", [["--out", "-"], []])
+def test_a_full_disk_is_said_once(squares, clip, out):
+    command = [*EDGENN, "run", str(squares), "--source", str(clip), *out]
     with open("/dev/full", "w") as full:  # noqa: PTH123  a device, handed on as it is
         done = finish(command, stdout=full)
     assert done.returncode == 8

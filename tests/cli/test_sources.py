@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 
 import pytest
@@ -85,3 +86,17 @@ def test_the_example_of_the_test_pattern_works():
     text = shlex.split(plugins.load(sources, "test").EXAMPLE)[1]
     with open_source(text) as source:
         assert next(iter(source)).image.shape == (240, 320, 3)
+
+
+def test_a_full_disk_gets_one_sentence():
+    with open("/dev/full", "w") as full:  # noqa: PTH123  a device, handed on as it is
+        done = subprocess.run(
+            [sys.executable, "-m", "edgenn", "sources"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 8
+    assert done.stderr == "edgenn: cannot write the output: disk full\n"

@@ -195,8 +195,8 @@ def test_leaving_the_block_half_way_closes_everything(squares, clip):
 
 
 def test_a_source_of_the_wrong_kind_is_refused(squares, levels, clip, recording):
-    pictures_wanted = r"takes pictures, but .*recording\.csv delivers sensor readings"
-    readings_wanted = r"takes sensor readings, but .*clip\.avi delivers pictures"
+    pictures_wanted = r"pictures(?: are wanted)?, but .*recording\.csv delivers sensor readings"
+    readings_wanted = r"sensor readings(?: are wanted)?, but .*clip\.avi delivers pictures"
     with pytest.raises(UsageError, match=pictures_wanted):
         Pipeline(recording, squares)
     with pytest.raises(UsageError, match=readings_wanted):
@@ -406,7 +406,19 @@ def test_an_engine_that_hangs_ends_the_run_with_a_sentence(squares, clip, monkey
     release.set()
 
 
+def test_used_again_or_fed_with_something_else_it_says_so(squares, clip):
+    pipeline = Pipeline(clip, squares)
+    pipeline.run()
+    with pytest.raises(UsageError, match="a pipeline is used once; make another one"):
+        pipeline.run()
+    with pytest.raises(UsageError, match=r"delivers edgenn\.types\.Frame or Samples, not ndarray"):
+        Pipeline([np.zeros((4, 4, 3), np.uint8)], squares).run()
+
+
 def test_no_more_pictures_a_second_than_asked_for(squares, levels, clip, recording):
+    for number in (0, -1, float("nan"), float("inf")):  # they would wait for ever
+        with pytest.raises(UsageError, match="max_fps must be a finite number above 0, not"):
+            Pipeline(clip, squares, max_fps=number)
     frames = [r.item.index for r in Pipeline(clip, squares, max_fps=5)]  # of 10 a second
     assert frames == list(range(0, 20, 2))
     with pytest.raises(UsageError, match=r"--max-fps is for models of single pictures"):

@@ -66,17 +66,27 @@ class JsonlSink(Sink):
         name: What error messages call it.
         limit: Bytes after which the file ``name`` becomes NAME.1, NAME.1 becomes
             NAME.2 and so on to NAME.5, and a new one is begun; 0 never does so.
+        anew: What is in the file goes once the run is sure to begin, not before.
+        made: The file was not there; a run that does not begin takes it away.
     """
 
-    def __init__(self, stream: TextIO, name: str, limit: int = 0) -> None:
+    def __init__(
+        self, stream: TextIO, name: str, limit: int = 0, *, anew: bool = False, made: bool = False
+    ) -> None:
         self._stream = stream
         self._name = name
         self._limit = limit
+        self._pending, self._made = anew and _is_regular(stream), made
         self._size = os.fstat(stream.fileno()).st_size if limit else 0
         # Others may write to where standard output goes.
         self._is_file = stream is not sys.stdout and _is_regular(stream)
         self._torn = False
         self._synced = monotonic()
+
+    def attach(self, health: object) -> None:
+        """Nothing refuses the run any more: begin the file anew."""
+        del health
+        self._begin()
 
     def write(self, result: Result) -> None:
         """Write one line.
@@ -85,6 +95,7 @@ class JsonlSink(Sink):
             SinkError: It cannot be written; a later one may be.
             Finished: The reader went away.
         """
+        self._begin()
         line = json.dumps(to_dict(result), ensure_ascii=False, separators=(",", ":")) + "\n"
         try:
             if self._is_file:
@@ -103,9 +114,16 @@ class JsonlSink(Sink):
             return
         try:
             with self._stream:
+                if self._pending and self._made:
+                    Path(self._name).unlink(missing_ok=True)
                 _sync(self._stream)
         except OSError as error:
             raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
+
+    def _begin(self) -> None:
+        if self._pending:
+            self._pending = False
+            os.ftruncate(self._stream.fileno(), 0)
 
     def _append(self, data: bytes) -> None:
         if self._limit:
@@ -160,7 +178,9 @@ def open_sink(target: str, fps: float = 0.0, *, max_mb: float | None = None) -> 
         return JsonlSink(sys.stdout, "standard output")
     try:
         if max_mb is None:
-            return JsonlSink(Path(target).open("w", encoding="utf-8"), target)
+            made = not Path(target).exists()
+            stream = Path(target).open("a", encoding="utf-8")  # noqa: SIM115  the sink's
+            return JsonlSink(stream, target, anew=True, made=made)
         _end_line(Path(target))
         return JsonlSink(
             Path(target).open("a", encoding="utf-8"), target, max(1, int(max_mb * 1e6))

@@ -91,7 +91,11 @@ class VideoSink(Sink):
         writer = cv2.VideoWriter(str(self._part), code, self._fps, self._size)
         if not writer.isOpened():
             self._part.unlink(missing_ok=True)
-            raise SinkError(f"cannot write {self._path}: OpenCV could not create the video")
+            size = "x".join(map(str, self._size))
+            raise SinkError(
+                f"cannot write {self._path}: OpenCV makes no {self._path.suffix} of {size} pixels"
+                + ("" if self._path.suffix.lower() == ".avi" else "; .avi takes more sizes")
+            )
         self._writer = writer
 
 

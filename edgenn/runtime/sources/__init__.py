@@ -26,6 +26,7 @@ from typing import Literal, Protocol, TypeVar
 
 from edgenn import plugins
 from edgenn.errors import UsageError
+from edgenn.runtime.sources._query import without_secrets
 from edgenn.types import Frame, Samples
 
 Kind = Literal["image", "window"]
@@ -123,7 +124,8 @@ def open_source(
     kinds = module.kinds(rest) if hasattr(module, "kinds") else (module.KIND,)
     if kind is not None and kind not in kinds:
         takes, gives = ("pictures", "sensor readings")[:: 1 if kind == "image" else -1]
-        raise UsageError(f"the model takes {takes}, but {rest} delivers {gives}")
+        shown = without_secrets(f"{plugin}:{rest}" if rest.startswith("//") else rest)
+        raise UsageError(f"{takes} are wanted, but {shown} delivers {gives}")
     options = replace(options or Options(), kind=kind or kinds[0])
     source: Source = module.open_source(rest, options)
     return source

@@ -23,8 +23,8 @@ def why_not(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
-    except ValueError as error:
-        return f"it is no URL: {str(error).lower()}"
+    except ValueError:  # whose text may have a part of the password in it
+        return "its host and port cannot be told; write @, / and : of a password as %40, %2F, %3A"
     if not host or port is None:
         return ""
     try:

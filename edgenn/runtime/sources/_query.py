@@ -45,4 +45,6 @@ def without_secrets(text: str) -> str:
     """A URL, or a text with URLs in it, as it may be shown: without user name and password."""
     # As FFmpeg splits it: up to the last @ before the path, so a password may hold one.
     text = re.sub(r"://[^/?#\s]*@", "://", text)
+    # One with /, ?, # or a blank in it opens nothing, and must not be seen in the message.
+    text = re.sub(r"://[^/?#\s@\[]*:(?!\d*(?:[/?#\s]|$))[^@]*@", "://", text)
     return re.sub(_HIDDEN, r"\1=***", text)

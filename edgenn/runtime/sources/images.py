@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from edgenn.errors import SourceError
 from edgenn.runtime.sources import PICTURES, Kind, Options, Source
+from edgenn.runtime.sources._jpeg import is_cut
 from edgenn.types import Frame, Image
 
 KIND: Kind = "image"
@@ -46,9 +48,9 @@ class Images(Source):
         """The pictures that can be read."""
         for index, path in enumerate(self._files):
             image = _read(path)
-            if image is None:
+            if isinstance(image, str):
                 self.dropped += 1
-                _log.warning("%s cannot be read as a picture; skipped", path)
+                _log.warning("%s cannot be read as a picture%s; skipped", path, image)
                 continue
             yield Frame(image, index / self.fps, index, self.name, str(path))
         if self.dropped == len(self._files):
@@ -81,8 +83,18 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def _read(path: Path) -> Image | None:
+def _read(path: Path) -> Image | str:
+    """The picture, turned as EXIF says, or why there is none, to go on with."""
     try:
-        return cv2.imread(str(path), cv2.IMREAD_COLOR)  # type: ignore[return-value]  # 8 bit here
+        raw = path.read_bytes()
+    except OSError as error:
+        return f" ({error.strerror})"
+    if not raw:
+        return ": it is empty"
+    if is_cut(raw):
+        return ": it is a JPEG that lost its end"
+    try:
+        image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # absurd dimensions in the header
-        return None
+        return ""
+    return "" if image is None else np.asarray(image, np.uint8)

@@ -131,7 +131,11 @@ def open_source(name: str, options: Options) -> Video:
 
 def _missing_bytes(path: Path) -> int:
     if not path.is_file():
+        if path.exists():
+            raise SourceError(f"{path} is no file; a video is read from a file or a URL")
         raise SourceError(f"there is no video or other source at {path}")
+    if not path.stat().st_size:
+        raise SourceError(f"{path} is empty")
     try:
         return _container.missing_bytes(path)
     except OSError as error:

@@ -115,6 +115,9 @@ def build(params: Mapping[str, Any], labels: tuple[str, ...]) -> Zones:
     for name, numbers in parsed.zones.items():
         if len(numbers) < 6 or len(numbers) % 2:
             raise ModelError(f"temporal.zones: {name} needs three or more pairs of x, y")
+        corners = np.reshape(numbers, (-1, 2))
+        if np.linalg.matrix_rank(corners - corners[0]) < 2:
+            raise ModelError(f"temporal.zones: the corners of {name} lie on one line")
     unknown = sorted(set(parsed.classes) - set(labels))
     if unknown:
         raise ModelError(f"temporal.zones.classes names labels that are not there: {unknown}")

@@ -101,3 +101,11 @@ def test_a_file_that_lost_frames_is_not_passed_off_as_whole(tmp_path):
 def test_only_containers_that_opencv_can_write(tmp_path):
     with pytest.raises(SinkError, match=r"o\.gif: name it \.mp4, \.mkv, \.avi"):
         open_sink(str(tmp_path / "o.gif"), 10)
+
+
+def test_a_size_that_a_format_does_not_take_is_named_and_leaves_nothing(tmp_path):
+    sink = open_sink(str(tmp_path / "o.mp4"), 10)
+    with pytest.raises(SinkError, match=r"no \.mp4 of 1x1 pixels; \.avi takes more sizes"):
+        sink.write(result(0, (1, 1)))
+    sink.close()
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 
+import cv2
+import numpy as np
 import pytest
 
 from edgenn.errors import SourceError
@@ -27,6 +29,20 @@ def test_unreadable_pictures_are_counted_named_and_skipped(pictures, caplog):
     assert source.dropped == 1
     assert "shot3.png cannot be read as a picture" in caplog.text
     assert "notes.txt" not in caplog.text
+
+
+def test_a_jpeg_that_lost_its_end_is_not_looked_at(tmp_path, caplog):
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    (tmp_path / "1.jpg").write_bytes(data[: len(data) // 2])
+    (tmp_path / "2.jpg").write_bytes(data + b"what some cameras write behind it")
+    (tmp_path / "3.jpg").touch()
+    source = open_source(str(tmp_path), Options())
+    (frame,) = source
+    assert frame.path == str(tmp_path / "2.jpg")
+    assert source.dropped == 2
+    assert "1.jpg cannot be read as a picture: it is a JPEG that lost its end" in caplog.text
+    assert "3.jpg cannot be read as a picture: it is empty" in caplog.text
 
 
 def test_one_picture(pictures):

@@ -190,9 +190,9 @@ def test_says_what_is_missing(name, tmp_path):
 def test_refuses_the_other_kind_before_opening(name):
     kind = plugins.load(sources, name).KIND
     other = "window" if kind == "image" else "image"
-    takes = "takes pictures, but x delivers sensor readings"
+    takes = "pictures are wanted, but x delivers sensor readings"
     if other == "window":
-        takes = "takes sensor readings, but x delivers pictures"
+        takes = "sensor readings are wanted, but x delivers pictures"
     with pytest.raises(UsageError, match=takes):
         open_source(f"{name}:x", kind=other)
 

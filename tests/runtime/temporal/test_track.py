@@ -265,6 +265,7 @@ def test_without_tracks_it_says_what_is_missing(kind):
         (track, {"low": 0.5, "high": 0.4}, "must not be above"),
         (lines, {"lines": {"a": [1, 1, 1, 1]}}, "begins where it ends"),
         (zones, {"zones": {"a": [1, 1, 2, 2]}}, "three or more"),
+        (zones, {"zones": {"a": [0, 0, 1, 1, 0.5, 0.5]}}, "corners of a lie on one line"),
         (lines, {"classes": ["cat"]}, "cat"),
     ],
 )
