@@ -195,7 +195,7 @@ def test_interrupted_while_it_installs_nothing_counts_and_the_next_begins_anew(
         process.communicate(timeout=60)
     assert process.returncode == 130
     base = hall.base("early")
-    assert not list(base.glob("venvs/*/whole"))
+    assert not list(base.glob("venvs/*"))
     assert not list(base.glob("releases/*"))
     assert not (base / "current").exists()
 

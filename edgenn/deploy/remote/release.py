@@ -44,6 +44,7 @@ class Releases:
     def __init__(self, line: Line, base: Path) -> None:
         self.base, self._line = base, line
         self.new: Path | None = None
+        self._half: Path | None = None  # an environment that is not whole yet
         self._lock: int | None = None
 
     def lock(self, who: str) -> None:
@@ -102,6 +103,7 @@ class Releases:
         if (folder / "whole").exists():
             return
         shutil.rmtree(folder, ignore_errors=True)
+        self._half = folder
         site = ["--system-site-packages"] if system_site else []
         pip: list[str | Path] = [python, "-I", "-m", "pip", "--python", folder / "bin/python"]
         if self._has_pip(python):
@@ -117,6 +119,7 @@ class Releases:
             self._must([*pip, "--no-deps", "--ignore-installed", file], "pip")
         self._must([*pip, f"{file}[{','.join(extras)}]" if extras else file], "pip")
         (folder / "whole").touch()
+        self._half = None
 
     def _has_pip(self, python: str) -> bool:
         """Whether the system's pip can fill an environment; to unpack another takes a while."""
@@ -171,10 +174,17 @@ class Releases:
         draft.replace(link)
 
     def drop_new(self) -> None:
-        """Remove the release that was being made, unless it counts by now."""
+        """Remove the release that was being made, unless it counts by now.
+
+        Half an environment goes too: on a full disk it would be in the way of another try.
+        """
         if self.new is not None and self.new != self.current():
             shutil.rmtree(self.new, ignore_errors=True)
         self.new = None
+        if self._half is not None:
+            for path in (self._half, self.base / "tmp"):
+                shutil.rmtree(path, ignore_errors=True)
+            self._half = None
 
     def prune(self) -> list[str]:
         """Remove all but the release that counts and the one before it, and what only they used."""
