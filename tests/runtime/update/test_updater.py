@@ -16,7 +16,8 @@ import pytest
 from edgenn import Pipeline
 from edgenn.bundle.signing import new_key
 from edgenn.bundle.trust import Policy, Revoked
-from edgenn.errors import BundleError, ModelError
+from edgenn.errors import BundleError, ModelError, TrustError
+from edgenn.runtime.update import serials
 from edgenn.runtime.update import trial as trial_module
 from edgenn.runtime.update.download import Client
 from edgenn.runtime.update.loader import Loader
@@ -183,7 +184,7 @@ def no_bundle(maker, server):
         (wrong_hash, "does not have the hash that the index says"),
         (wrong_key, "none of which is a key wanted here"),
         (wrong_serial, "is tiny-detect serial 2, but tiny-detect serial 3 was promised"),
-        (lower_serial, "the index ends at serial 1, but 2 runs here"),
+        (lower_serial, "the index ends at serial 1, but 2 ran here"),
         (half, "broke off after 1000 of"),
         (to_a_file, "'file:///etc/passwd', which is not allowed"),
         (huge, "releases.1.size: Input should be less than or equal to"),
@@ -425,6 +426,45 @@ def test_a_newer_bundle_of_the_factory_wins_over_the_slot(
     made[2].start_with(factory(4))
     assert [(u.serial, u.slot) for u in made] == [(3, "a"), (3, "a"), (4, "")]
     slots.close()
+
+
+def test_a_factory_bundle_that_is_not_trusted_any_more_gives_way_to_the_slot(
+    tmp_path, server, maker, policy, unproved, caplog
+):
+    maker.publish(3)
+    slots = Slots(tmp_path / "slots")
+    new_key(maker.folder / "old.key")
+    old = maker.bundle(1, key=maker.folder / "old.key")
+    for _ in range(2):  # from the server, and then from the slot
+        updater = Updater(server.index, slots, policy, "d", Loader())
+        updater.start_with(lambda: policy.open(old))
+        assert (updater.serial, updater.slot) == (3, "a")
+        assert "none of which is a key wanted here; what the server has is used" in caplog.text
+    slots.close()
+    server.close()
+    slots = Slots(tmp_path / "empty")
+    with pytest.raises(TrustError, match="none of which is a key wanted here"):
+        Updater(server.index, slots, policy, "d", Loader()).start_with(lambda: policy.open(old))
+    slots.close()
+
+
+def test_nothing_older_comes_from_a_server_than_what_ran_before_by_other_ways(
+    tmp_path, server, maker, policy, unproved
+):
+    ledger, slots = tmp_path / "serials.json", Slots(tmp_path / "slots")
+    serials.remember(ledger, "tiny-detect", 5)
+    maker.publish(4)
+    updater = Updater(server.index, slots, policy, "d", Loader(), ledger=ledger)
+    with pytest.raises(BundleError, match="ends at serial 4, but 5 ran here"):
+        updater.start_with(None)
+    maker.publish(5)
+    updater.start_with(None)
+    maker.publish(6)
+    updater = Updater(server.index, Slots(tmp_path / "b"), policy, "d", Loader(), ledger=ledger)
+    updater.start_with(None)
+    updater.close()
+    slots.close()
+    assert serials.floor(ledger, "tiny-detect") == 6
 
 
 def test_proofs_end_when_they_are_told_to(tmp_path, maker):
