@@ -42,6 +42,8 @@ def new_key(path: Path) -> str:
         UsageError: A file is there already, or cannot be written.
         MissingExtraError: The package cryptography is not installed.
     """
+    if not path.name:
+        raise UsageError(f"{path} is no file; give a key a name, such as fleet.key")
     module, serialization = ed25519()
     private = module.Ed25519PrivateKey.generate()
     pem = private.private_bytes(
@@ -146,7 +148,9 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
         private = serialization.load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
         raise UsageError(f"cannot read the key {path}: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
+    except TypeError as error:
+        raise UsageError(f"{path} has a password; edgenn's keys have none") from error
+    except ValueError as error:
         raise UsageError(f"{path} is no private key; make one with edgenn key new") from error
     if not isinstance(private, module.Ed25519PrivateKey):
         raise UsageError(f"{path} is no Ed25519 key; make one with edgenn key new")

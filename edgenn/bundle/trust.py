@@ -18,7 +18,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -82,8 +82,9 @@ class Revoked(Strict):
     """
 
     version: Literal[1] = 1
-    keys: tuple[str, ...] = ()
-    bundles: tuple[str, ...] = ()
+    # Strict, since a typing error would revoke nothing without a word.
+    keys: tuple[Annotated[str, Field(pattern="^[0-9a-f]{16}$")], ...] = ()
+    bundles: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +286,10 @@ def ed25519() -> tuple[ModuleType, ModuleType]:
 def _parse(kind: type[M], text: str | bytes, what: str) -> M:
     try:
         return kind.model_validate(json.loads(text))
-    except (ValidationError, ValueError, RecursionError) as error:
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise TrustError(f"{what} is damaged: {where}: {fault['msg']}") from error
+    except (ValueError, RecursionError) as error:
         first = str(error).splitlines()[0]
         raise TrustError(f"{what} is damaged: {first}") from error

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,8 @@ def test_a_key_pair_is_two_files_of_which_one_is_private(key, public):
     with pytest.raises(UsageError, match="not written over"):
         new_key(key)
     assert key.read_bytes() == before
+    with pytest.raises(UsageError, match="is no file; give a key a name"):
+        new_key(Path())
     (key.parent / "two.key.pub").write_text("")
     with pytest.raises(UsageError, match="not written over"):
         new_key(key.parent / "two.key")
@@ -176,7 +179,8 @@ def test_revoked_bundles_and_older_serials_are_refused(made, key, public, tmp_pa
     assert Policy((public,)).open(path, floor=5).statement.serial == 5
     with pytest.raises(TrustError, match="has serial 5, but 6 of tiny ran here before"):
         Policy((public,)).open(path, floor=6)
-    for damaged in ("{", '{"version": 2}', '{"key": []}'):
+    short, loud = json.dumps({"bundles": ["9f2c"]}), json.dumps({"keys": [public.id.upper() + "A"]})
+    for damaged in ("{", '{"version": 2}', '{"key": []}', short, loud):
         listed.write_text(damaged)
         with pytest.raises(TrustError, match="list of revoked keys is damaged"):
             read_revoked(listed)

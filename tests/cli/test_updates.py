@@ -164,6 +164,14 @@ def test_publish_says_what_it_did_and_refuses_what_devices_would(edgenn, keys, b
     assert code == 2
     assert "no device would take 2" in err
     assert edgenn("publish", bundle, "--to", out, "--serial", 9)[0] == 2
+    edgenn("sign", bundle, "--key", keys[0], "--serial", 4)
+    before = (out / "index.json").read_bytes()
+    for odd in (["--rollout", "nan"], ["--min-edgenn", "soon"]):
+        code, _, err = edgenn("publish", bundle, "--to", out, *odd)
+        assert code == 2
+        assert err.startswith(f"edgenn: devices would not take this {odd[0][2:]}: ")
+        assert len(err.strip().splitlines()) == 1
+    assert (out / "index.json").read_bytes() == before
 
 
 def test_a_run_follows_the_server_and_starts_with_the_newest_afterwards(

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from edgenn.bundle.store import atomically, open_bundle, write_text
 from edgenn.bundle.trust import statement_of
 from edgenn.errors import BundleError, UsageError
 from edgenn.runtime.update.download import file_sha256
 from edgenn.runtime.update.index import INDEX, MAX_BUNDLE, MAX_INDEX, Index, Release, parse_index
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def publish(
@@ -31,7 +37,8 @@ def publish(
         min_edgenn: Smallest version of edgenn that can run it.
 
     Raises:
-        UsageError: The serial is missing, is that of another bundle or is not the largest.
+        UsageError: The serial is missing, is that of another bundle or is not the largest, or
+            a value is one that devices would refuse.
         BundleError: The bundle is damaged, or the folder cannot be read or written.
     """
     if path.is_dir():
@@ -49,22 +56,38 @@ def publish(
         raise UsageError(f"{path} has {size} bytes, and devices take {MAX_BUNDLE} at most")
     name = bundle.manifest.name
     file = f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}-{number}.edgenn"
-    release = Release(
-        name=name,
-        serial=number,
-        url=file,
-        size=size,
-        sha256=file_sha256(path),
-        rollout=rollout,
-        min_edgenn=min_edgenn,
+    release = _checked(
+        lambda: Release(
+            name=name,
+            serial=number,
+            url=file,
+            size=size,
+            sha256=file_sha256(path),
+            rollout=rollout,
+            min_edgenn=min_edgenn,
+        )
     )
     index = folder / INDEX
-    listed = _listed(index, release)
+    releases = tuple(sorted((*_listed(index, release), release), key=lambda r: r.serial))
+    document = _checked(lambda: Index(releases=releases)).model_dump_json(indent=1)
     # The bundle first: an index must not name what is not there.
     atomically(folder / file, lambda temporary: _copy(path, temporary))
-    releases = tuple(sorted((*listed, release), key=lambda r: r.serial))
-    write_text(index, Index(releases=releases).model_dump_json(indent=1))
+    write_text(index, document)
     return release
+
+
+def _checked(make: Callable[[], M]) -> M:
+    """What devices would take, before anything is written.
+
+    Raises:
+        UsageError: They would not.
+    """
+    try:
+        return make()
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = ".".join(map(str, first["loc"])).replace("_", "-")
+        raise UsageError(f"devices would not take this {what}: {first['msg']}") from error
 
 
 def _copy(path: Path, target: Path) -> None:
