@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +13,19 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., None]
 _TITLE = "edgenn_title"
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range, and not nan, which click finds to be in any."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return found
 
 
 class Sections(click.Command):

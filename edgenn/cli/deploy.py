@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from edgenn.cli._options import FiniteRange
 from edgenn.errors import DeployError, UsageError
 
 _REST = "edgenn.deploy.rest"
@@ -63,9 +64,9 @@ class _WithRest(click.Command):
     help="Extra of edgenn to install, beside those that the arguments want.",
 )
 @click.option("--python", metavar="PATH", help="Interpreter there.  [python3, 3.10 or newer]")
-@click.option("--timeout", type=click.FloatRange(min=1), default=90.0, show_default=True,
+@click.option("--timeout", type=FiniteRange(min=1), default=90.0, show_default=True,
               help="Seconds until the service must be ready.")  # fmt: skip
-@click.option("--settle", type=click.FloatRange(min=0), default=10.0, show_default=True,
+@click.option("--settle", type=FiniteRange(min=0), default=10.0, show_default=True,
               help="Seconds that it must stay ready.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), default=4, show_default=True,
               help="Hosts at a time.")  # fmt: skip

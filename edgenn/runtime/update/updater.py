@@ -21,6 +21,7 @@ from edgenn.errors import (
     MissingExtraError,
     ModelError,
     ParityError,
+    SourceError,
     TrustError,
     UsageError,
 )
@@ -110,6 +111,9 @@ class Updater:
             return self._runs(made[0], made[1], "")
         try:
             return self._first()
+        except ModelError as error:
+            # What a server has may be another thing soon: no reason for systemd to give up.
+            raise fault or SourceError(str(error)) from error
         except EdgennError as error:
             raise (fault or error) from None
 

@@ -16,7 +16,7 @@ import pytest
 from edgenn import Pipeline
 from edgenn.bundle.signing import new_key
 from edgenn.bundle.trust import Policy, Revoked
-from edgenn.errors import BundleError, ModelError, TrustError
+from edgenn.errors import ModelError, SourceError, TrustError
 from edgenn.runtime.update import serials
 from edgenn.runtime.update import trial as trial_module
 from edgenn.runtime.update.download import Client
@@ -392,7 +392,7 @@ def test_what_is_revoked_gives_way_to_what_ran_before(
 def test_the_first_start_needs_a_release_that_is_good(tmp_path, server, maker, policy, unproved):
     (server.folder / "index.json").write_text(json.dumps({"version": 1, "releases": []}))
     with (
-        pytest.raises(BundleError, match="has no release for this device yet"),
+        pytest.raises(SourceError, match="has no release for this device yet"),
         Run(tmp_path, server, policy),
     ):
         pass
@@ -455,7 +455,7 @@ def test_nothing_older_comes_from_a_server_than_what_ran_before_by_other_ways(
     serials.remember(ledger, "tiny-detect", 5)
     maker.publish(4)
     updater = Updater(server.index, slots, policy, "d", Loader(), ledger=ledger)
-    with pytest.raises(BundleError, match="ends at serial 4, but 5 ran here"):
+    with pytest.raises(SourceError, match="ends at serial 4, but 5 ran here"):
         updater.start_with(None)
     maker.publish(5)
     updater.start_with(None)
