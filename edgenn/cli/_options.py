@@ -19,7 +19,10 @@ class FiniteRange(click.FloatRange):
     """A number in a range, and not nan, which click finds to be in any."""
 
     def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+        self,
+        value: Any,  # noqa: ANN401  click's own
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> float:
         """The number."""
         found: float = super().convert(value, param, ctx)

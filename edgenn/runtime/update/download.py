@@ -132,7 +132,7 @@ class Client:
             except (OSError, HTTPException, ValueError) as error:
                 reason = getattr(error, "reason", error)
                 said = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
-                why = _plain(said)
+                why = _plain(said) or type(error).__name__
                 raise SourceError(slow if leash.stalled else f"cannot get {url}: {why}") from error
             if leash.stalled:
                 raise SourceError(slow)
