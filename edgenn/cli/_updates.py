@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from edgenn.runtime.update.updater import Updater
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_YEAR_S = 366 * 86400.0
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """Seconds of a text such as 90s, 10m, 2h or 1d."""
+    """Seconds of a text such as 90s, 10m, 2h or 1d, a year at most."""
     found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhd])", value)
-    if found is None or not float(found[1]):
+    seconds = float(found[1]) * _UNITS[found[2]] if found is not None else 0.0
+    if not 0 < seconds <= _YEAR_S:  # no thread can wait for much longer
         raise click.BadParameter(f"{value!r} is no time such as 90s, 10m, 2h or 1d", ctx, param)
-    return float(found[1]) * _UNITS[found[2]]
+    return seconds
 
 
 class Origin:

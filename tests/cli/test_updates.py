@@ -134,6 +134,7 @@ def key_id(key):
         (["--mqtt-state", "mqtt://h/a/#"], "a topic without + and #"),
         (["--poll", "5"], "is no time such as 90s"),
         (["--poll", "0s"], "is no time such as 90s"),
+        (["--poll", "999999d"], "is no time such as 90s"),
     ],
 )
 def test_flags_that_make_no_sense_are_told(edgenn, bundle, clip, flags, why):
