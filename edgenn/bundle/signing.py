@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from edgenn.bundle.store import MANIFEST, Bundle, open_bundle, with_hashes, write_bundle, write_text
 from edgenn.bundle.trust import (
     CONTEXT,
+    INDEX_CONTEXT,
     KEY_KIND,
     MAX_SERIAL,
     SIGNATURES,
+    IndexStatement,
     PublicKey,
     Signature,
     Signatures,
@@ -99,12 +101,8 @@ def sign(path: Path, key: Path, serial: int | None = None) -> Statement:
     document_hash = hashlib.sha256(text.encode()).hexdigest()
     old = _standing(bundle, document_hash)
     statement_text, others = _agree(old, path, manifest.name, document_hash, serial)
-    own = _public(private)
-    value = base64.b64encode(private.sign(CONTEXT + statement_text.encode())).decode()
-    signatures = (
-        *(s for s in others if s.key != own.id),
-        Signature(key=own.id, value=value),
-    )
+    own = _signature(private, CONTEXT, statement_text)
+    signatures = (*(s for s in others if s.key != own.key), own)
     signed = Signatures(statement=statement_text, signatures=signatures).model_dump_json(indent=1)
     if path.is_dir():
         write_text(path / MANIFEST, text)
@@ -112,6 +110,33 @@ def sign(path: Path, key: Path, serial: int | None = None) -> Statement:
     else:
         write_bundle(manifest, {**files, SIGNATURES: signed.encode()}, path)
     return Statement.model_validate_json(statement_text)
+
+
+def sign_index(data: bytes, name: str, edition: int, keys: Sequence[Path]) -> str:
+    """Sign an index of releases.
+
+    Args:
+        data: The index as it is served.
+        name: Of the model that it is of.
+        edition: Larger than that of every index of that name before.
+        keys: Files of private keys.
+
+    Returns:
+        What lies beside it as ``index.json.sig``.
+
+    Raises:
+        UsageError: A key is none.
+        MissingExtraError: The package cryptography is not installed.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    statement = IndexStatement(name=name, edition=edition, index_sha256=digest).model_dump_json()
+    signed = tuple(_signature(_read_private(key), INDEX_CONTEXT, statement) for key in keys)
+    return Signatures(statement=statement, signatures=signed).model_dump_json(indent=1)
+
+
+def _signature(private: Ed25519PrivateKey, context: bytes, statement: str) -> Signature:
+    value = base64.b64encode(private.sign(context + statement.encode())).decode()
+    return Signature(key=_public(private).id, value=value)
 
 
 def _standing(bundle: Bundle, document_hash: str) -> Signatures | None:

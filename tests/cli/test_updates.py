@@ -164,6 +164,11 @@ def test_publish_says_what_it_did_and_refuses_what_devices_would(edgenn, keys, b
     code, _, err = edgenn("publish", bundle, "--to", out)
     assert code == 2
     assert "no device would take 2" in err
+    edgenn("sign", bundle, "--key", keys[0], "--serial", 5)
+    assert edgenn("publish", bundle, "--to", tmp_path / "signed", "--key", keys[0])[0] == 0
+    code, _, err = edgenn("publish", bundle, "--to", tmp_path / "signed", "--rollout", 7)
+    assert code == 2
+    assert "is signed, and devices want it so; give --key" in err
     assert edgenn("publish", bundle, "--to", out, "--serial", 9)[0] == 2
     edgenn("sign", bundle, "--key", keys[0], "--serial", 4)
     before = (out / "index.json").read_bytes()

@@ -16,6 +16,7 @@ from edgenn.errors import BundleError
 from edgenn.runtime.update.device import percentile
 
 INDEX = "index.json"
+SIGNED = ".sig"  # at the end of the name of the file beside an index
 INDEX_VERSION = 1
 MAX_INDEX = 1 << 20
 MAX_BUNDLE = 1 << 30

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from edgenn.bundle.signing import sign_index
 from edgenn.bundle.store import atomically, open_bundle, write_text
-from edgenn.bundle.trust import statement_of
+from edgenn.bundle.trust import edition_of, statement_of
 from edgenn.errors import BundleError, UsageError
 from edgenn.runtime.update.download import file_sha256
-from edgenn.runtime.update.index import INDEX, MAX_BUNDLE, MAX_INDEX, Index, Release, parse_index
+from edgenn.runtime.update.index import (
+    INDEX,
+    MAX_BUNDLE,
+    MAX_INDEX,
+    SIGNED,
+    Index,
+    Release,
+    parse_index,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -26,6 +36,7 @@ def publish(
     rollout: float = 100.0,
     serial: int | None = None,
     min_edgenn: str = "",
+    keys: Sequence[Path] = (),
 ) -> Release:
     """Copy a bundle there, and then list it; a release that is listed gets another share.
 
@@ -35,6 +46,7 @@ def publish(
         rollout: Per cent of the devices that get it.
         serial: Of an unsigned bundle; a signed one has its own.
         min_edgenn: Smallest version of edgenn that can run it.
+        keys: Private keys that sign the index; wanted again once it is signed.
 
     Raises:
         UsageError: The serial is missing, is that of another bundle or is not the largest, or
@@ -70,10 +82,32 @@ def publish(
     index = folder / INDEX
     releases = tuple(sorted((*_listed(index, release), release), key=lambda r: r.serial))
     document = _checked(lambda: Index(releases=releases)).model_dump_json(indent=1)
+    signed = _signed(index, document.encode(), name, keys)
     # The bundle first: an index must not name what is not there.
     atomically(folder / file, lambda temporary: _copy(path, temporary))
     write_text(index, document)
+    if signed:
+        write_text(_beside(index), signed)
     return release
+
+
+def _signed(index: Path, data: bytes, name: str, keys: Sequence[Path]) -> str:
+    """The file of signatures for an index, and nothing where it is not to be signed."""
+    file = _beside(index)
+    try:
+        before = edition_of(file.read_bytes(), str(file)) if file.exists() else 0
+    except OSError as error:
+        raise BundleError(f"cannot read {file}: {error.strerror}") from error
+    if not keys:
+        if before:
+            raise UsageError(f"{index} is signed, and devices want it so; give --key")
+        return ""
+    # Larger than all before, also where the folder was lost and is made anew.
+    return sign_index(data, name, max(before + 1, int(time.time())), keys)
+
+
+def _beside(index: Path) -> Path:
+    return index.with_name(index.name + SIGNED)
 
 
 def _checked(make: Callable[[], M]) -> M:

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import edgenn
 from edgenn.bundle.store import Bundle, open_bundle
@@ -29,7 +29,7 @@ from edgenn.runtime.model import Model
 from edgenn.runtime.pipeline import Pipeline
 from edgenn.runtime.update import serials
 from edgenn.runtime.update.download import Client
-from edgenn.runtime.update.index import MAX_INDEX, Release, choose, parse_index
+from edgenn.runtime.update.index import MAX_INDEX, SIGNED, Release, choose, parse_index
 from edgenn.runtime.update.loader import Loader
 from edgenn.runtime.update.slots import Slot, Slots, Trial
 from edgenn.runtime.update.trial import Rules, Watch, patience, prove
@@ -195,8 +195,11 @@ class Updater:
             _log.warning("%s", text)
 
     def _look(self) -> Release | None:
-        index = parse_index(self._client.fetch(self._url, MAX_INDEX), self._url)
+        data = self._client.fetch(self._url, MAX_INDEX)
+        index = parse_index(data, self._url)
         name = self.name or index.name
+        if self._policy is not None:
+            self._check_index(self._policy, data, name)
         choice = choose(
             index,
             name=name,
@@ -211,6 +214,31 @@ class Updater:
         if choice.release is not None and choice.release.sha256 in self._hopeless:
             return None
         return choice.release
+
+    def _check_index(self, policy: Policy, data: bytes, name: str) -> None:
+        """Refuse an index that is older than one before, or that lost its signature.
+
+        Raises:
+            TrustError: It is.
+        """
+        url, key = signature_url(self._url), f"index of {name}"
+        seen = 0 if self._ledger is None else serials.floor(self._ledger, key)
+        signed = self._client.fetch_if_any(url, MAX_INDEX)
+        if not signed.lstrip().startswith(b"{"):  # a page that says so, if anything
+            if seen:
+                raise TrustError(
+                    f"{self._url} was signed before, and is not any more; it is ignored"
+                )
+            return
+        said = policy.open_index(data, signed, url)
+        if said.name != name:
+            raise TrustError(f"{url} is of {said.name}, but {name} runs here; it is ignored")
+        if said.edition < seen:
+            raise TrustError(
+                f"{self._url} is edition {said.edition}, but {seen} was seen here; it is ignored"
+            )
+        if self._ledger is not None:
+            serials.remember(self._ledger, key, said.edition)
 
     def _obtain(self, release: Release) -> Trial:
         """Download, check and prove a release, and put it into the free slot."""
@@ -323,6 +351,12 @@ def _made(
     except TrustError as error:
         _log.warning("%s; what the server has is used, if anything", error)
         return None, error
+
+
+def signature_url(url: str) -> str:
+    """Address of the signature beside an index."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=parts.path + SIGNED))
 
 
 def _named(slot: Slot) -> tuple[str, int]:

@@ -14,9 +14,9 @@ from time import monotonic, sleep
 import pytest
 
 from edgenn import Pipeline
-from edgenn.bundle.signing import new_key
+from edgenn.bundle.signing import new_key, sign_index
 from edgenn.bundle.trust import Policy, Revoked
-from edgenn.errors import ModelError, SourceError, TrustError
+from edgenn.errors import ModelError, SourceError, TrustError, UsageError
 from edgenn.runtime.update import serials
 from edgenn.runtime.update import trial as trial_module
 from edgenn.runtime.update.download import Client
@@ -465,6 +465,45 @@ def test_nothing_older_comes_from_a_server_than_what_ran_before_by_other_ways(
     updater.close()
     slots.close()
     assert serials.floor(ledger, "tiny-detect") == 6
+
+
+def test_an_index_that_was_signed_once_is_wanted_so_and_not_older(
+    tmp_path, server, maker, policy, unproved
+):
+    index, signed = server.folder / "index.json", server.folder / "index.json.sig"
+    keys, slots = [maker.key], Slots(tmp_path / "slots")
+    publish(maker.bundle(1), server.folder, keys=keys)
+    first = signed.read_bytes(), index.read_bytes()
+    updater = Updater(server.index, slots, policy, "d", Loader(), ledger=tmp_path / "serials.json")
+    updater.start_with(None)
+    publish(maker.bundle(2), server.folder, rollout=0, keys=keys)
+    second = signed.read_bytes(), index.read_bytes()
+    assert updater._look() is None
+    new_key(maker.folder / "other.key")
+    now = second[1]
+    foreign = sign_index(now, "tiny-detect", 1 << 50, [maker.folder / "other.key"]).encode()
+    other = sign_index(now, "person", 1 << 50, keys).encode()
+    for files, why in (
+        ((second[0], now.replace(b'"rollout": 0.0', b'"rollout": 100.0')), "of another index"),
+        (first, "was seen here; it is ignored"),
+        ((b"<html>no such page", now), "was signed before, and is not any more"),
+        ((foreign, now), "none of which is a key wanted here"),
+        ((other, now), "is of person, but tiny-detect runs here"),
+    ):
+        signed.write_bytes(files[0])
+        index.write_bytes(files[1])
+        with pytest.raises(TrustError, match=why):
+            updater._look()
+    signed.unlink()
+    with pytest.raises(TrustError, match="was signed before, and is not any more"):
+        updater._look()
+    index.write_bytes(second[1])
+    signed.write_bytes(second[0])
+    with pytest.raises(UsageError, match="is signed, and devices want it so; give --key"):
+        publish(maker.bundle(2), server.folder)
+    publish(maker.bundle(2), server.folder, keys=keys)
+    assert updater._look().serial == 2
+    slots.close()
 
 
 def test_proofs_end_when_they_are_told_to(tmp_path, maker):
