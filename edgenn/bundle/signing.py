@@ -57,15 +57,21 @@ def new_key(path: Path) -> str:
     public = path.with_name(path.name + ".pub")
     if public.exists():
         raise UsageError(f"{public} is there already; keys are not written over")
+    line = f"{KEY_KIND} {key.id} {base64.b64encode(key.raw).decode()}\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(pem)
-        public.write_text(f"{KEY_KIND} {key.id} {base64.b64encode(key.raw).decode()}\n", "utf-8")
     except FileExistsError as error:
         raise UsageError(f"{path} is there already; keys are not written over") from error
     except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(pem)
+        public.write_text(line, "utf-8")
+    except OSError as error:  # half a pair would be in the way of the next try
+        path.unlink(missing_ok=True)
+        public.unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     return key.id
 

@@ -3,7 +3,8 @@
 ``signatures.json`` inside a bundle holds a statement and the Ed25519 signatures of it. The
 statement names the bundle and the SHA-256 of its manifest, which holds the hash of every other
 file, a serial that rises from release to release, and a date that is for people alone: no
-decision depends on a clock.
+decision depends on a clock. ``index.json.sig`` beside an index of updates is of the same form, with
+the hash of the index and an edition that rises.
 
 A public key is a file with the line ``edgenn-ed25519 ID KEY``, where ID is the beginning of the
 key's SHA-256. `edgenn.bundle.signing` makes keys and signatures.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -59,6 +60,18 @@ def test_a_key_pair_is_two_files_of_which_one_is_private(key, public):
     with pytest.raises(UsageError, match="not written over"):
         new_key(key.parent / "two.key")
     assert not (key.parent / "two.key").exists()
+
+
+def test_a_full_disk_leaves_no_half_of_a_pair(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(UsageError, match="No space left on device"):
+            new_key(tmp_path / "fleet.key")
+    assert not list(tmp_path.iterdir())
+    new_key(tmp_path / "fleet.key")
 
 
 @pytest.mark.parametrize("kind", ["zip", "folder"])
