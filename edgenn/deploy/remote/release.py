@@ -11,6 +11,7 @@ The layout::
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -209,6 +210,37 @@ class Releases:
         answer = self._line.run(command, env=env)
         if answer.returncode:
             raise RefusedError(f"{what} failed: {_fault(answer.stderr or answer.stdout)}")
+
+
+class Serials:
+    """The serials that ran, as they were when this was made.
+
+    A release that did not become healthy has noted its own, and with ``--require-key`` the one
+    before, which is older, would be refused.
+    """
+
+    def __init__(self) -> None:
+        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        self._file = Path(state).expanduser() / "edgenn/serials.json"
+        self._before = self._read()
+
+    def put_back(self) -> None:
+        """Let the file be as it was; where the disk does not take it, the service will say so."""
+        if self._read() == self._before:
+            return
+        with contextlib.suppress(OSError):
+            if self._before is None:
+                self._file.unlink()
+                return
+            draft = self._file.with_name(".serials.json.new")
+            draft.write_bytes(self._before)
+            draft.replace(self._file)
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._file.read_bytes()
+        except OSError:  # none yet
+            return None
 
 
 def _fault(text: str) -> str:
