@@ -54,6 +54,7 @@ def compose(
                 **dict(first.manifest),
                 "name": name,
                 "chain": chain,
+                "files": {},  # the card and report are those of one net, and stay behind
                 "temporal": {key: dict(value) for key, value in (temporal or {}).items()},
             }
         )

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from edgenn.bundle.store import MANIFEST, Bundle, open_bundle, with_hashes, write_bundle, write_text
 from edgenn.bundle.trust import (
     CONTEXT,
+    INDEX_CONTEXT,
     KEY_KIND,
     MAX_SERIAL,
     SIGNATURES,
+    IndexStatement,
     PublicKey,
     Signature,
     Signatures,
@@ -42,6 +44,8 @@ def new_key(path: Path) -> str:
         UsageError: A file is there already, or cannot be written.
         MissingExtraError: The package cryptography is not installed.
     """
+    if not path.name:
+        raise UsageError(f"{path} is no file; give a key a name, such as fleet.key")
     module, serialization = ed25519()
     private = module.Ed25519PrivateKey.generate()
     pem = private.private_bytes(
@@ -53,15 +57,21 @@ def new_key(path: Path) -> str:
     public = path.with_name(path.name + ".pub")
     if public.exists():
         raise UsageError(f"{public} is there already; keys are not written over")
+    line = f"{KEY_KIND} {key.id} {base64.b64encode(key.raw).decode()}\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(pem)
-        public.write_text(f"{KEY_KIND} {key.id} {base64.b64encode(key.raw).decode()}\n", "utf-8")
     except FileExistsError as error:
         raise UsageError(f"{path} is there already; keys are not written over") from error
     except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(pem)
+        public.write_text(line, "utf-8")
+    except OSError as error:  # half a pair would be in the way of the next try
+        path.unlink(missing_ok=True)
+        public.unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     return key.id
 
@@ -97,12 +107,8 @@ def sign(path: Path, key: Path, serial: int | None = None) -> Statement:
     document_hash = hashlib.sha256(text.encode()).hexdigest()
     old = _standing(bundle, document_hash)
     statement_text, others = _agree(old, path, manifest.name, document_hash, serial)
-    own = _public(private)
-    value = base64.b64encode(private.sign(CONTEXT + statement_text.encode())).decode()
-    signatures = (
-        *(s for s in others if s.key != own.id),
-        Signature(key=own.id, value=value),
-    )
+    own = _signature(private, CONTEXT, statement_text)
+    signatures = (*(s for s in others if s.key != own.key), own)
     signed = Signatures(statement=statement_text, signatures=signatures).model_dump_json(indent=1)
     if path.is_dir():
         write_text(path / MANIFEST, text)
@@ -110,6 +116,33 @@ def sign(path: Path, key: Path, serial: int | None = None) -> Statement:
     else:
         write_bundle(manifest, {**files, SIGNATURES: signed.encode()}, path)
     return Statement.model_validate_json(statement_text)
+
+
+def sign_index(data: bytes, name: str, edition: int, keys: Sequence[Path]) -> str:
+    """Sign an index of releases.
+
+    Args:
+        data: The index as it is served.
+        name: Of the model that it is of.
+        edition: Larger than that of every index of that name before.
+        keys: Files of private keys.
+
+    Returns:
+        What lies beside it as ``index.json.sig``.
+
+    Raises:
+        UsageError: A key is none.
+        MissingExtraError: The package cryptography is not installed.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    statement = IndexStatement(name=name, edition=edition, index_sha256=digest).model_dump_json()
+    signed = tuple(_signature(_read_private(key), INDEX_CONTEXT, statement) for key in keys)
+    return Signatures(statement=statement, signatures=signed).model_dump_json(indent=1)
+
+
+def _signature(private: Ed25519PrivateKey, context: bytes, statement: str) -> Signature:
+    value = base64.b64encode(private.sign(context + statement.encode())).decode()
+    return Signature(key=_public(private).id, value=value)
 
 
 def _standing(bundle: Bundle, document_hash: str) -> Signatures | None:
@@ -146,7 +179,9 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
         private = serialization.load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
         raise UsageError(f"cannot read the key {path}: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
+    except TypeError as error:
+        raise UsageError(f"{path} has a password; edgenn's keys have none") from error
+    except ValueError as error:
         raise UsageError(f"{path} is no private key; make one with edgenn key new") from error
     if not isinstance(private, module.Ed25519PrivateKey):
         raise UsageError(f"{path} is no Ed25519 key; make one with edgenn key new")

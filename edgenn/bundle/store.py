@@ -148,10 +148,15 @@ def write_bundle(manifest: Manifest, files: Mapping[str, bytes], out: Path) -> N
     Raises:
         BundleError: It cannot be written; nothing half-written remains.
     """
+    write_members({MANIFEST: manifest.to_json().encode(), **files}, out)
+
+
+def write_members(files: Mapping[str, bytes], out: Path) -> None:
+    """Write the files of a bundle, of which one is its manifest; see `write_bundle`."""
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in {MANIFEST: manifest.to_json().encode(), **files}.items():
+            for name, data in files.items():
                 archive.writestr(zipfile.ZipInfo(_safe(name, str(out)), _EPOCH), data)
 
     atomically(out, write)

@@ -3,7 +3,8 @@
 ``signatures.json`` inside a bundle holds a statement and the Ed25519 signatures of it. The
 statement names the bundle and the SHA-256 of its manifest, which holds the hash of every other
 file, a serial that rises from release to release, and a date that is for people alone: no
-decision depends on a clock.
+decision depends on a clock. ``index.json.sig`` beside an index of updates is of the same form, with
+the hash of the index and an edition that rises.
 
 A public key is a file with the line ``edgenn-ed25519 ID KEY``, where ID is the beginning of the
 key's SHA-256. `edgenn.bundle.signing` makes keys and signatures.
@@ -18,7 +19,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -37,6 +38,7 @@ MAX_SERIAL = (1 << 53) - 1  # every JSON reader has it exactly
 KEY_KIND = "edgenn-ed25519"
 # Keeps a signature of this from being one of anything else that the key may sign.
 CONTEXT = b"edgenn bundle statement 1\n"
+INDEX_CONTEXT = b"edgenn index statement 1\n"
 _MAX_JSON = 1 << 20
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,6 +58,21 @@ class Statement(Strict):
     serial: int = Field(ge=1, le=MAX_SERIAL)
     date: str
     manifest_sha256: str
+
+
+class IndexStatement(Strict):
+    """What is signed of an index of releases.
+
+    Attributes:
+        name: Of the model that it is of.
+        edition: Rises with every change of it.
+        index_sha256: Hash of the file, hex.
+    """
+
+    version: Literal[1] = 1
+    name: str
+    edition: int = Field(ge=1, le=MAX_SERIAL)
+    index_sha256: str
 
 
 class Signature(Strict):
@@ -82,8 +99,9 @@ class Revoked(Strict):
     """
 
     version: Literal[1] = 1
-    keys: tuple[str, ...] = ()
-    bundles: tuple[str, ...] = ()
+    # Strict, since a typing error would revoke nothing without a word.
+    keys: tuple[Annotated[str, Field(pattern="^[0-9a-f]{16}$")], ...] = ()
+    bundles: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +155,8 @@ class Policy:
         """
         refuse_bare(path)
         bundle = open_bundle(path)
-        signed = read_signatures(bundle)
-        revoked = self.revoked if self.list_file is None else read_revoked(self.list_file)
-        signers = self._signers(signed, revoked, str(path))
+        signed, revoked = read_signatures(bundle), self._revoked()
+        signers = self._signers(signed, revoked, str(path), CONTEXT)
         statement = _parse(Statement, signed.statement, f"{path}: the signed statement")
         document = hashlib.sha256(bundle.document).hexdigest()
         if (statement.manifest_sha256, statement.name) != (document, bundle.manifest.name):
@@ -154,7 +171,30 @@ class Policy:
         _check_files(bundle)
         return Trusted(bundle, statement, signers)
 
-    def _signers(self, signed: Signatures, revoked: Revoked, where: str) -> tuple[str, ...]:
+    def open_index(self, data: bytes, signatures: bytes, where: str) -> IndexStatement:
+        """Check the signatures that lie beside an index.
+
+        Args:
+            data: The index.
+            signatures: The file beside it.
+            where: What to call that in an error.
+
+        Raises:
+            TrustError: Not signed by one of the keys, or not of this index.
+        """
+        signed = _parse(Signatures, signatures, where)
+        self._signers(signed, self._revoked(), where, INDEX_CONTEXT)
+        statement = _parse(IndexStatement, signed.statement, f"{where}: the signed statement")
+        if statement.index_sha256 != hashlib.sha256(data).hexdigest():
+            raise TrustError(f"{where} is of another index than the one beside it; it is ignored")
+        return statement
+
+    def _revoked(self) -> Revoked:
+        return self.revoked if self.list_file is None else read_revoked(self.list_file)
+
+    def _signers(
+        self, signed: Signatures, revoked: Revoked, where: str, context: bytes
+    ) -> tuple[str, ...]:
         known = {key.id: key for key in self.keys}
         mine = [s for s in signed.signatures if s.key in known]
         if not mine:
@@ -163,7 +203,7 @@ class Policy:
         standing = [s for s in mine if s.key not in revoked.keys]
         if not standing:
             raise TrustError(f"{where} is signed by {mine[0].key}, a key that is revoked")
-        good = [s.key for s in standing if _holds(known[s.key], s, signed.statement)]
+        good = [s.key for s in standing if _holds(known[s.key], s, context, signed.statement)]
         if not good:
             raise TrustError(f"{where}: the signature of {standing[0].key} is wrong; it is refused")
         return tuple(good)
@@ -213,6 +253,16 @@ def statement_of(bundle: Bundle) -> Statement | None:
     return _parse(Statement, signed.statement, f"{bundle.path}: the signed statement")
 
 
+def edition_of(signatures: bytes, where: str) -> int:
+    """Edition of the index that signatures are of, unchecked.
+
+    Raises:
+        TrustError: They are damaged.
+    """
+    signed = _parse(Signatures, signatures, where)
+    return _parse(IndexStatement, signed.statement, f"{where}: the signed statement").edition
+
+
 def refuse_bare(path: Path) -> None:
     """Make sure that a path is not a model file without a bundle around it.
 
@@ -250,14 +300,14 @@ def read_signatures(bundle: Bundle) -> Signatures:
     return _parse(Signatures, text, f"{bundle.path}: {SIGNATURES}")
 
 
-def _holds(key: PublicKey, signature: Signature, statement: str) -> bool:
+def _holds(key: PublicKey, signature: Signature, context: bytes, statement: str) -> bool:
     module, _ = ed25519()
     from cryptography.exceptions import InvalidSignature
 
     try:
         value = base64.b64decode(signature.value, validate=True)
         public = module.Ed25519PublicKey.from_public_bytes(key.raw)
-        public.verify(value, CONTEXT + statement.encode())
+        public.verify(value, context + statement.encode())
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -285,6 +335,10 @@ def ed25519() -> tuple[ModuleType, ModuleType]:
 def _parse(kind: type[M], text: str | bytes, what: str) -> M:
     try:
         return kind.model_validate(json.loads(text))
-    except (ValidationError, ValueError, RecursionError) as error:
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise TrustError(f"{what} is damaged: {where}: {fault['msg']}") from error
+    except (ValueError, RecursionError) as error:
         first = str(error).splitlines()[0]
         raise TrustError(f"{what} is damaged: {first}") from error

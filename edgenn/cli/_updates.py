@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from edgenn import plugins
-from edgenn.bundle.trust import Policy, read_public, read_revoked
+from edgenn.bundle.trust import Policy, Trusted, read_public, read_revoked
 from edgenn.cli._options import gathered
 from edgenn.cli._outputs import OutputFlags
 from edgenn.errors import UsageError
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from edgenn.runtime.update.updater import Updater
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_YEAR_S = 366 * 86400.0
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """Seconds of a text such as 90s, 10m, 2h or 1d."""
+    """Seconds of a text such as 90s, 10m, 2h or 1d, a year at most."""
     found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhd])", value)
-    if found is None or not float(found[1]):
+    seconds = float(found[1]) * _UNITS[found[2]] if found is not None else 0.0
+    if not 0 < seconds <= _YEAR_S:  # no thread can wait for much longer
         raise click.BadParameter(f"{value!r} is no time such as 90s, 10m, 2h or 1d", ctx, param)
-    return float(found[1]) * _UNITS[found[2]]
+    return seconds
 
 
 class Origin:
@@ -171,16 +173,14 @@ class UpdateFlags:
         self, policy: Policy, path: str, fallback: str | None, wishes: dict[str, Any]
     ) -> Origin:
         from edgenn.runtime.update import serials
-        from edgenn.runtime.update.device import state_folder
+        from edgenn.runtime.update.device import SERIALS, state_folder
         from edgenn.runtime.update.loader import Loader
 
-        file = state_folder() / "serials.json"
+        file = state_folder() / SERIALS
         if fallback is not None:
             policy.open(resolve(fallback))
-        trusted = policy.open(resolve(path))
+        trusted = _not_older(policy, path, file)
         said = trusted.statement
-        if said.serial < serials.floor(file, said.name):
-            policy.open(resolve(path), floor=serials.floor(file, said.name))
         loaded = Loader(**wishes).load(trusted.bundle)
         serials.remember(file, said.name, said.serial)
         return Origin(loaded, path, serial=said.serial)
@@ -189,7 +189,7 @@ class UpdateFlags:
         self, model: str | None, stack: contextlib.ExitStack, wishes: dict[str, Any]
     ) -> Origin:
         from edgenn.runtime.update._http import check_url
-        from edgenn.runtime.update.device import device_id, state_folder
+        from edgenn.runtime.update.device import SERIALS, device_id, state_folder
         from edgenn.runtime.update.loader import Loader
         from edgenn.runtime.update.slots import Slots
         from edgenn.runtime.update.trial import Rules
@@ -202,6 +202,7 @@ class UpdateFlags:
         device = device_id(self.device_id)
         slots = Slots(self.slots or state_folder() / "slots")
         stack.callback(slots.close)
+        ledger = state_folder() / SERIALS
         updater = Updater(
             self.bundle_url,
             slots,
@@ -210,18 +211,33 @@ class UpdateFlags:
             loader,
             poll_s=self.poll,
             rules=Rules(trial_s=self.trial),
+            ledger=None if policy is None else ledger,
         )
 
         def factory() -> tuple[Model, int]:
             assert model is not None
             if policy is None:
                 return load(model, **wishes), 0
-            trusted = policy.open(resolve(model))
+            trusted = _not_older(policy, model, ledger)
             return loader.load(trusted.bundle), trusted.statement.serial
 
         loaded = updater.start_with(None if model is None else factory)
         path = str(slots.folder / f"{updater.slot}.edgenn") if updater.slot else str(model)
         return Origin(loaded, path, updater)
+
+
+def _not_older(policy: Policy, path: str, ledger: Path) -> Trusted:
+    """Open a bundle that is trusted, and not older than what ran on this device before.
+
+    Raises:
+        TrustError: It is neither.
+    """
+    from edgenn.runtime.update import serials
+
+    trusted = policy.open(resolve(path))
+    said = trusted.statement
+    floor = serials.floor(ledger, said.name)
+    return trusted if said.serial >= floor else policy.open(resolve(path), floor=floor)
 
 
 def policy_of(keys: tuple[Path, ...], revoked: Path | None) -> Policy | None:

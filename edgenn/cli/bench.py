@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edgenn.cli._options import ProviderFlags, provider_options, split_names
+from edgenn.cli._options import Number, ProviderFlags, provider_options, split_names
 from edgenn.errors import ModelError, SinkError, UsageError
 from edgenn.runtime.bench.report import Case, Report
 
@@ -25,7 +25,7 @@ _TOP_OPS = 3
 @click.option("--threads", help="Of the engine, such as 1,2,4.  [1, 2 and 4, if there are cores]")
 @click.option(
     "--duration",
-    type=click.FloatRange(min=0.05, max=3600),
+    type=Number(min=0.05, max=3600),
     default=10.0,
     show_default=True,
     help="Seconds of timed inference for each variant and thread count.",

@@ -11,9 +11,13 @@ from typing import Any
 
 import click
 
+from edgenn.cli._options import Number
 from edgenn.errors import DeployError, UsageError
 
 _REST = "edgenn.deploy.rest"
+# Extras that options of edgenn run, and kinds of sensors, want on the device.
+_WANTED = {"mqtt": "mqtt", "mqtt_state": "mqtt", "gpio": "gpio", "require_key": "sign"}
+_SENSORS = ("mqtt", "serial", "i2c")
 
 
 class _WithRest(click.Command):
@@ -53,11 +57,16 @@ class _WithRest(click.Command):
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Wheels of all that edgenn needs, for devices without internet.",
 )
-@click.option("--extra", "extras", multiple=True, help="Extra of edgenn to install, such as onnx.")
+@click.option(
+    "--extra",
+    "extras",
+    multiple=True,
+    help="Extra of edgenn to install, beside those that the arguments want.",
+)
 @click.option("--python", metavar="PATH", help="Interpreter there.  [python3, 3.10 or newer]")
-@click.option("--timeout", type=click.FloatRange(min=1), default=90.0, show_default=True,
+@click.option("--timeout", type=Number(min=1), default=90.0, show_default=True,
               help="Seconds until the service must be ready.")  # fmt: skip
-@click.option("--settle", type=click.FloatRange(min=0), default=10.0, show_default=True,
+@click.option("--settle", type=Number(min=0), default=10.0, show_default=True,
               help="Seconds that it must stay ready.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), default=4, show_default=True,
               help="Hosts at a time.")  # fmt: skip
@@ -109,6 +118,8 @@ def command(
     given = {"--camera": camera, "--source": source, "--sensor": sensor}
     flags = [part for key, value in given.items() if value is not None for part in (key, value)]
     asked = _check(bundle, [*flags, *rest], service=service)
+    own_name = None if name is None else _name(name, given=True)
+    _refuse_unknown(extras)
     with tempfile.TemporaryDirectory(prefix="edgenn-") as folder:
         cargo = pack(bundle, wheel, wheelhouse, Path(folder))
         variants = [
@@ -119,13 +130,13 @@ def command(
         if not variants:
             raise UsageError(f"{bundle} has no variant of that engine and precision")
         wish = Wish(
-            name=_name(name or cargo.manifest.name, given=name is not None),
+            name=own_name or _name(cargo.manifest.name, given=False),
             cargo=cargo,
             arguments=(*flags, *rest),
             variants=tuple(variants),
             service=service,
             scope=scope,
-            extras=extras,
+            extras=tuple(sorted({*extras, *_implied(asked, variants)})),
             timeout=timeout,
             settle=settle,
             who=f"{getpass.getuser()}@{socket.gethostname()}",
@@ -156,6 +167,22 @@ def _check(bundle: str, arguments: list[str], *, service: bool) -> dict[str, Any
     if service and all(values[key] is None for key in ("camera", "source", "sensor")):
         raise UsageError("a service needs --camera, --source or --sensor")
     return values
+
+
+def _refuse_unknown(extras: tuple[str, ...]) -> None:
+    from edgenn import plugins
+
+    known = sorted({*plugins.EXTRAS.values(), "gui"})
+    for extra in extras:
+        if extra not in known:  # pip would say nothing, and the package be missing there
+            raise UsageError(f"edgenn has no extra {extra!r}; there are {', '.join(known)}")
+
+
+def _implied(asked: dict[str, Any], variants: list[dict[str, str]]) -> set[str]:
+    """Extras without which a run with these arguments would end on the device."""
+    found = {extra for key, extra in _WANTED.items() if asked[key]}
+    found |= {str(asked["sensor"]).partition(":")[0]} & set(_SENSORS)
+    return found | ({"onnx"} if all(v["engine"] == "onnx" for v in variants) else set())
 
 
 def _name(name: str, *, given: bool) -> str:

@@ -27,8 +27,21 @@ import click
 )
 @click.option("--serial", type=click.IntRange(min=1), help="Of a bundle that is not signed.")
 @click.option("--min-edgenn", metavar="VERSION", default="", help="Smallest that can run it.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    type=click.Path(path_type=Path),
+    help="Private key that signs index.json; may be given again.",
+)
 def command(
-    bundle: Path, folder: Path, rollout: float, serial: int | None, min_edgenn: str
+    bundle: Path,
+    folder: Path,
+    rollout: float,
+    serial: int | None,
+    min_edgenn: str,
+    keys: tuple[Path, ...],
 ) -> None:
     """Copy BUNDLE to FOLDER and list it in the index.json there.
 
@@ -36,7 +49,7 @@ def command(
     """
     from edgenn.runtime.update.publish import publish
 
-    made = publish(bundle, folder, rollout=rollout, serial=serial, min_edgenn=min_edgenn)
+    made = publish(bundle, folder, rollout=rollout, serial=serial, min_edgenn=min_edgenn, keys=keys)
     click.echo(
         f"{folder / made.url}: {made.name}, serial {made.serial}, for {made.rollout:g} % of devices"
     )

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import edgenn
 from edgenn.bundle.manifest import Manifest
-from edgenn.bundle.store import open_bundle, write_bundle
+from edgenn.bundle.store import MANIFEST, Bundle, hashes, open_bundle, write_members
+from edgenn.bundle.trust import SIGNATURES
 from edgenn.errors import DeployError, UsageError
 from edgenn.runtime.files import resolve
 
@@ -68,13 +69,11 @@ def pack(model: str, wheel: Path | None, wheelhouse: Path | None, folder: Path) 
         raise UsageError(f"{found} is a bare model file without golden samples; deploy its bundle")
     bundle = open_bundle(found)
     bundle.check()
-    golden = bundle.manifest.golden
-    if golden is None:
+    if bundle.manifest.golden is None:
         raise UsageError(f"{found} has no golden samples to verify on the device; export it again")
     path = folder / "model.edgenn"
-    names = [*(variant.file for variant in bundle.manifest.variants), golden.file]
     # Packed anew it is the same for a folder and a zip, and on the device never half of it.
-    write_bundle(bundle.manifest, {name: bundle.read(name) for name in names}, path)
+    write_members(_files(bundle), path)
     if wheelhouse is not None and not any(wheelhouse.glob("*.whl")):
         raise UsageError(f"there are no wheels in {wheelhouse}; fill it by 'pip download -d'")
     ready = _checked(wheel) if wheel is not None else _made(folder)
@@ -87,6 +86,15 @@ def pack(model: str, wheel: Path | None, wheelhouse: Path | None, folder: Path) 
         wheelhouse=wheelhouse,
         wheelhouse_hash=_listing(wheelhouse) if wheelhouse is not None else "",
     )
+
+
+def _files(bundle: Bundle) -> dict[str, bytes]:
+    """All that the manifest names and the signatures, so that these hold on the device too."""
+    files = {MANIFEST: bundle.document}
+    files |= {name: bundle.read(name) for name in hashes(bundle.manifest)}
+    if SIGNATURES in bundle.names():
+        files[SIGNATURES] = bundle.read(SIGNATURES)
+    return files
 
 
 def _checked(wheel: Path) -> Path:

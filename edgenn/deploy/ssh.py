@@ -73,7 +73,7 @@ class Connection:
     """
 
     def __init__(self, host: str, folder: Path, config: Path | None, python: str | None) -> None:
-        if not re.fullmatch(r"(?!-)[\w.@%:\[\]-]+", host):
+        if not re.fullmatch(r"(?![-@])[\w.@%:\[\]-]+", host):
             raise UsageError(f"{host!r} is no host; write USER@HOST, or a name from ~/.ssh/config")
         if shutil.which("ssh") is None:
             raise DeployError("ssh is not installed here; install the OpenSSH client")
@@ -106,7 +106,8 @@ class Connection:
         self._send(json.dumps(_LOADER.format(sources=json.dumps(_sources()))))
         answer = self._receive()
         if "old" in answer:
-            found = f"Python {answer['old']}" if answer["old"] else "no Python"
+            where = f" at {self._pythons[0]}" if len(self._pythons) == 1 else ""
+            found = f"Python {answer['old']}" if answer["old"] else f"no Python{where}"
             raise DeployError(
                 f"{self.host}: there is {found} and edgenn needs 3.10 or newer; install it, or "
                 "name one by --python"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -52,10 +54,24 @@ def test_a_key_pair_is_two_files_of_which_one_is_private(key, public):
     with pytest.raises(UsageError, match="not written over"):
         new_key(key)
     assert key.read_bytes() == before
+    with pytest.raises(UsageError, match="is no file; give a key a name"):
+        new_key(Path())
     (key.parent / "two.key.pub").write_text("")
     with pytest.raises(UsageError, match="not written over"):
         new_key(key.parent / "two.key")
     assert not (key.parent / "two.key").exists()
+
+
+def test_a_full_disk_leaves_no_half_of_a_pair(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(UsageError, match="No space left on device"):
+            new_key(tmp_path / "fleet.key")
+    assert not list(tmp_path.iterdir())
+    new_key(tmp_path / "fleet.key")
 
 
 @pytest.mark.parametrize("kind", ["zip", "folder"])
@@ -176,7 +192,8 @@ def test_revoked_bundles_and_older_serials_are_refused(made, key, public, tmp_pa
     assert Policy((public,)).open(path, floor=5).statement.serial == 5
     with pytest.raises(TrustError, match="has serial 5, but 6 of tiny ran here before"):
         Policy((public,)).open(path, floor=6)
-    for damaged in ("{", '{"version": 2}', '{"key": []}'):
+    short, loud = json.dumps({"bundles": ["9f2c"]}), json.dumps({"keys": [public.id.upper() + "A"]})
+    for damaged in ("{", '{"version": 2}', '{"key": []}', short, loud):
         listed.write_text(damaged)
         with pytest.raises(TrustError, match="list of revoked keys is damaged"):
             read_revoked(listed)

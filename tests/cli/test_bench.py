@@ -48,6 +48,12 @@ def test_json_alone_on_the_standard_output(quick):
     assert len(done.stderr.splitlines()) <= 1
 
 
+def test_a_duration_that_is_no_number_is_told(run, tiny):
+    code, _, err = run("bench", tiny / "tiny-detect.edgenn", "--duration", "nan")
+    assert code == 2
+    assert "nan is not a finite number" in err
+
+
 def test_a_table_a_chart_and_a_comparison_with_itself(run, quick, tmp_path):
     only = ["--engines", "onnx", "--precisions", "fp32"]
     code, out, _ = run(*quick, *only, "--out", tmp_path / "out", "--json", tmp_path / "a.json")

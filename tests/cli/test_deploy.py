@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from edgenn.cli import main
+from edgenn.deploy.rollout import Outcome, Rollout
 
 
 @pytest.fixture
@@ -35,6 +36,9 @@ def wheel(tmp_path):
         (["a", "--", "--colour", "red"], "Error: No such option"),
         (["a", "--", "--precision", "fp16"], "has no variant of that engine and precision"),
         (["a", "--name", "../b"], "edgenn: --name '../b' may have letters, digits"),
+        (["a", "--name", ""], "edgenn: --name '' may have letters, digits"),
+        (["a", "--extra", "mqt"], "edgenn: edgenn has no extra 'mqt'; there are gpio, gui,"),
+        (["@a"], "edgenn: '@a' is no host; write USER@HOST"),
         (["-J", "x"], "Error: No such option"),
         ([], "Error: Missing argument '[USER@]HOST...'."),
         (["a b"], "edgenn: 'a b' is no host; write USER@HOST"),
@@ -59,3 +63,23 @@ def test_a_model_without_golden_samples(fault, tmp_path):
     code, line = fault(tmp_path / "bare.onnx", "a")
     assert code == 2
     assert "is a bare model file without golden samples; deploy its bundle" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extras"),
+    [
+        ([], ()),
+        (["--mqtt", "mqtt://b/t", "--require-key", "k", "--gpio", "17"], ("gpio", "mqtt", "sign")),
+        (["--mqtt-state", "mqtt://b/t", "--sensor", "serial:/dev/ttyUSB0"], ("mqtt", "serial")),
+        (["--engine", "onnx"], ("onnx",)),
+    ],
+)
+def test_what_the_arguments_want_is_installed_there_without_being_named(
+    fault, tiny, wheel, monkeypatch, arguments, extras
+):
+    wishes = []
+    monkeypatch.setattr(Rollout, "__init__", lambda self, wish, *_: wishes.append(wish))
+    monkeypatch.setattr(Rollout, "run", lambda *_, **__: [Outcome("a", "failed", note="it is off")])
+    monkeypatch.setattr(Rollout, "stopped", lambda _: False)
+    fault(tiny / "tiny-detect.edgenn", "a", "--wheel", wheel, "--camera", "0", "--", *arguments)
+    assert wishes[0].extras == extras

@@ -134,6 +134,7 @@ def key_id(key):
         (["--mqtt-state", "mqtt://h/a/#"], "a topic without + and #"),
         (["--poll", "5"], "is no time such as 90s"),
         (["--poll", "0s"], "is no time such as 90s"),
+        (["--poll", "999999d"], "is no time such as 90s"),
     ],
 )
 def test_flags_that_make_no_sense_are_told(edgenn, bundle, clip, flags, why):
@@ -163,7 +164,20 @@ def test_publish_says_what_it_did_and_refuses_what_devices_would(edgenn, keys, b
     code, _, err = edgenn("publish", bundle, "--to", out)
     assert code == 2
     assert "no device would take 2" in err
+    edgenn("sign", bundle, "--key", keys[0], "--serial", 5)
+    assert edgenn("publish", bundle, "--to", tmp_path / "signed", "--key", keys[0])[0] == 0
+    code, _, err = edgenn("publish", bundle, "--to", tmp_path / "signed", "--rollout", 7)
+    assert code == 2
+    assert "is signed, and devices want it so; give --key" in err
     assert edgenn("publish", bundle, "--to", out, "--serial", 9)[0] == 2
+    edgenn("sign", bundle, "--key", keys[0], "--serial", 4)
+    before = (out / "index.json").read_bytes()
+    for odd in (["--rollout", "nan"], ["--min-edgenn", "soon"]):
+        code, _, err = edgenn("publish", bundle, "--to", out, *odd)
+        assert code == 2
+        assert err.startswith(f"edgenn: devices would not take this {odd[0][2:]}: ")
+        assert len(err.strip().splitlines()) == 1
+    assert (out / "index.json").read_bytes() == before
 
 
 def test_a_run_follows_the_server_and_starts_with_the_newest_afterwards(

@@ -37,6 +37,7 @@ def test_what_it_runs_is_what_edgenn_takes(text):
 def test_the_extras_exist_and_only_one_onnx_runtime_is_installed(text):
     (extras,) = re.findall(r"'/src\[([\w,]+)\]'", text)
     assert set(extras.split(",")) <= set(plugins.EXTRAS.values())
+    assert {"mqtt", "sign"} <= set(extras.split(","))  # for docs/updates.md
     assert ("onnx" in extras.split(",")) != ("onnxruntime-gpu" in text)
 
 

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from dataclasses import asdict
 
 import pytest
 
+from edgenn.bundle.compose import compose
+from edgenn.bundle.signing import new_key, sign
+from edgenn.bundle.store import open_bundle
+from edgenn.bundle.trust import Policy, read_public
 from edgenn.deploy import plan
 from edgenn.deploy.cargo import pack
 from edgenn.deploy.plan import Wish
 from edgenn.errors import DeployError, UsageError
+from edgenn.ops.crop import HAND, PALM
 
 FACTS = {
     "system": "Linux",
@@ -103,6 +110,26 @@ def test_the_running_version_is_touched_only_after_the_new_one_was_verified(wish
         *("lock", "upload", "venv", "stage", "doctor", "verify", "measure", "activate", "prune")
     ]
     assert "venv" not in [step.action for step in plan.steps(FACTS, wish, has_venv=True)]
+
+
+def test_signatures_hold_on_the_device(tiny, wheel, tmp_path):
+    signed, key = tmp_path / "signed.edgenn", tmp_path / "fleet.key"
+    shutil.copy(tiny / "tiny-detect.edgenn", signed)
+    new_key(key)
+    said = sign(signed, key, 3)
+    policy = Policy((read_public(tmp_path / "fleet.key.pub"),))
+    assert policy.open(pack(str(signed), wheel, None, tmp_path).bundle).statement == said
+
+
+def test_the_nets_of_a_chain_are_brought_too(tiny, wheel, tmp_path):
+    net, chain = tiny / "tiny-detect.edgenn", tmp_path / "chain.edgenn"
+    shutil.copy(net, signed := tmp_path / "signed.edgenn")
+    new_key(tmp_path / "key")
+    sign(signed, tmp_path / "key", 1)  # its manifest names its card
+    rules = {"region": asdict(PALM), "again": asdict(HAND), "label": "hand"}
+    compose(signed, net, None, rules, chain, name="chain")
+    brought = open_bundle(pack(str(chain), wheel, None, tmp_path).bundle)
+    assert brought.member(brought.manifest.chain.landmarks).manifest.name == "tiny-detect"
 
 
 def test_what_cannot_be_brought(tiny, wheel, tmp_path):

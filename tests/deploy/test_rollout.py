@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgenn.bundle.signing import new_key, sign
 from edgenn.bundle.store import open_bundle, write_bundle
 from edgenn.cli import main
 from edgenn.runtime.golden import GoldenSample, pack, unpack
@@ -137,15 +139,23 @@ def silent():
     ],
 )
 def test_a_service_that_does_not_become_healthy_goes_back(
-    deploy, hall, tiny, running, silent, source, reason
+    deploy, hall, tiny, running, silent, grounds, source, reason
 ):
-    words = ["--service", "--timeout", "2", "--source", silent if source == "silent" else source]
-    code, _, err = deploy(tiny / "tiny-detect.edgenn", "hall", *words, "--", *ONE)
+    key, bundle = grounds / f"{len(source)}.key", grounds / "signed.edgenn"
+    new_key(key)
+    shutil.copy(tiny / "tiny-detect.edgenn", bundle)
+    sign(bundle, key, 4)
+    words = ["--service", "--source", source]
+    if source == "silent":
+        words = ["--service", "--timeout", "2", "--source", silent]
+    code, _, err = deploy(bundle, "hall", *words, "--", *ONE, "--require-key", f"{key}.pub")
     assert code == 14
     assert reason in err
     assert err.endswith(f"; {running} runs again\n")
     assert hall.current(SQUARES) == hall.runs(SQUARES) == running
     assert hall.state(SQUARES)["ActiveState"] == "active"
+    # Or the release of before, where it is signed, would be refused as older.
+    assert not (hall.home / ".local/state/edgenn/serials.json").exists()
 
 
 @pytest.fixture
@@ -195,7 +205,7 @@ def test_interrupted_while_it_installs_nothing_counts_and_the_next_begins_anew(
         process.communicate(timeout=60)
     assert process.returncode == 130
     base = hall.base("early")
-    assert not list(base.glob("venvs/*/whole"))
+    assert not list(base.glob("venvs/*"))
     assert not list(base.glob("releases/*"))
     assert not (base / "current").exists()
 

@@ -62,7 +62,7 @@ def test_a_python_that_is_too_old_and_none_at_all(hall, fault):
     old.write_text('#!/bin/sh\ncase "$*" in *version_info*) exit 1;; esac\necho 3.8.20\n')
     old.chmod(0o755)
     assert "there is Python 3.8.20 and edgenn needs 3.10" in fault("hall", hall.config, str(old))
-    assert "there is no Python and edgenn needs 3.10" in fault("hall", hall.config, "/no/python")
+    assert "there is no Python at /no/python and" in fault("hall", hall.config, "/no/python")
 
 
 def test_what_a_login_script_prints_is_no_answer(hall, grounds):

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgenn.deploy.remote import judge
 from edgenn.deploy.remote.probe import probe
-from edgenn.deploy.remote.release import Releases
+from edgenn.deploy.remote.release import Releases, Serials
 from edgenn.deploy.remote.service import Service
 from edgenn.deploy.remote.talk import GoneError, Line, RefusedError
 
@@ -82,6 +82,7 @@ class Agent:
         self._releases.seal([*arguments, *own], notes)  # the last of a flag counts
         before, unit_before = self._releases.current(), self._service.text()
         ran = self._service.state().get("ActiveState") in ("active", "activating")
+        serials = Serials()
         try:
             self._line.pause(0)
             self._releases.point(self._new)
@@ -91,6 +92,9 @@ class Agent:
             self._service.restart()
             return self._service.wait(timeout, settle)
         except (GoneError, RefusedError, OSError) as error:
+            if unit:
+                self._service.stop()  # before what it noted is taken back
+                serials.put_back()
             said = self._back(before, unit_before, service=bool(unit), ran=ran)
             if isinstance(error, GoneError):
                 raise GoneError(said) from None

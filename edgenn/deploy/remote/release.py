@@ -11,6 +11,7 @@ The layout::
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -44,6 +45,7 @@ class Releases:
     def __init__(self, line: Line, base: Path) -> None:
         self.base, self._line = base, line
         self.new: Path | None = None
+        self._half: Path | None = None  # an environment that is not whole yet
         self._lock: int | None = None
 
     def lock(self, who: str) -> None:
@@ -102,6 +104,7 @@ class Releases:
         if (folder / "whole").exists():
             return
         shutil.rmtree(folder, ignore_errors=True)
+        self._half = folder
         site = ["--system-site-packages"] if system_site else []
         pip: list[str | Path] = [python, "-I", "-m", "pip", "--python", folder / "bin/python"]
         if self._has_pip(python):
@@ -117,6 +120,7 @@ class Releases:
             self._must([*pip, "--no-deps", "--ignore-installed", file], "pip")
         self._must([*pip, f"{file}[{','.join(extras)}]" if extras else file], "pip")
         (folder / "whole").touch()
+        self._half = None
 
     def _has_pip(self, python: str) -> bool:
         """Whether the system's pip can fill an environment; to unpack another takes a while."""
@@ -171,10 +175,17 @@ class Releases:
         draft.replace(link)
 
     def drop_new(self) -> None:
-        """Remove the release that was being made, unless it counts by now."""
+        """Remove the release that was being made, unless it counts by now.
+
+        Half an environment goes too: on a full disk it would be in the way of another try.
+        """
         if self.new is not None and self.new != self.current():
             shutil.rmtree(self.new, ignore_errors=True)
         self.new = None
+        if self._half is not None:
+            for path in (self._half, self.base / "tmp"):
+                shutil.rmtree(path, ignore_errors=True)
+            self._half = None
 
     def prune(self) -> list[str]:
         """Remove all but the release that counts and the one before it, and what only they used."""
@@ -199,6 +210,37 @@ class Releases:
         answer = self._line.run(command, env=env)
         if answer.returncode:
             raise RefusedError(f"{what} failed: {_fault(answer.stderr or answer.stdout)}")
+
+
+class Serials:
+    """The serials that ran, as they were when this was made.
+
+    A release that did not become healthy has noted its own, and with ``--require-key`` the one
+    before, which is older, would be refused.
+    """
+
+    def __init__(self) -> None:
+        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        self._file = Path(state).expanduser() / "edgenn/serials.json"
+        self._before = self._read()
+
+    def put_back(self) -> None:
+        """Let the file be as it was; where the disk does not take it, the service will say so."""
+        if self._read() == self._before:
+            return
+        with contextlib.suppress(OSError):
+            if self._before is None:
+                self._file.unlink()
+                return
+            draft = self._file.with_name(".serials.json.new")
+            draft.write_bytes(self._before)
+            draft.replace(self._file)
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._file.read_bytes()
+        except OSError:  # none yet
+            return None
 
 
 def _fault(text: str) -> str:

@@ -32,7 +32,7 @@ def draw_latencies(title: str, cases: Sequence[Case]) -> Image:
     image = np.full((height, _WIDTH, 3), 255, np.uint8)
     # OpenCV's fonts have ASCII only.
     _write(image, title.encode("ascii", "replace").decode(), (16, 28), 0.62)
-    _write(image, "ms per inference: bar = median, line = up to p99", (16, 52), 0.45)
+    _write(image, "ms per inference: bar and number = median, line = up to p99", (16, 52), 0.45)
     longest = max((case.p99_ms for case in shown), default=1.0)
     per_ms = (_WIDTH - _LEFT - _RIGHT) / max(longest, 1e-6)
     bottom = _TOP + _ROW * len(shown)

@@ -107,7 +107,7 @@ def _ratio(a: Case, b: Case) -> Ratio:
         b.p99_ms / a.p99_ms,
         _over(b.cpu_ms, a.cpu_ms),
         _over(b.memory_mb, a.memory_mb),
-        min(slow.round_p50_ms) <= max(fast.round_p50_ms),
+        min(slow.round_p50_ms, default=0) <= max(fast.round_p50_ms, default=0),
     )
 
 

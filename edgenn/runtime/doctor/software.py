@@ -35,6 +35,7 @@ _EXTRAS = {
     "lgpio": ("lgpio",),
     "serial": ("pyserial",),
     "smbus2": ("smbus2",),
+    "cryptography.hazmat.primitives.asymmetric.ed25519": ("cryptography",),
     "picamera2": ("picamera2",),
 }
 _MODULES = {**_CORE, **_ENGINES, **_EXTRAS}

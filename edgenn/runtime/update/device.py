@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgenn.errors import UsageError
 
+SERIALS = "serials.json"  # in the state folder; see edgenn.runtime.update.serials
 _MACHINE_ID = Path("/etc/machine-id")
 # The id of a machine must not be shown to others as it is: machine-id(5).
 _APPLICATION = b"edgenn device id 1"

@@ -56,6 +56,19 @@ class Client:
             parts.append(part)
         return b"".join(parts)
 
+    def fetch_if_any(self, url: str, limit: int) -> bytes:
+        """As `fetch`, and nothing where the server says that there is no such file.
+
+        Raises:
+            SourceError: As for `fetch`.
+        """
+        try:
+            return self.fetch(url, limit)
+        except SourceError as error:
+            if 400 <= getattr(error.__cause__, "code", 0) < 500:  # some say 403 for 404
+                return b""
+            raise
+
     def download(self, url: str, into: Path, size: int, sha256: str) -> None:
         """A large file, whole and checked; what is there of it already is kept.
 
@@ -132,7 +145,7 @@ class Client:
             except (OSError, HTTPException, ValueError) as error:
                 reason = getattr(error, "reason", error)
                 said = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
-                why = _plain(said)
+                why = _plain(said) or type(error).__name__
                 raise SourceError(slow if leash.stalled else f"cannot get {url}: {why}") from error
             if leash.stalled:
                 raise SourceError(slow)

@@ -16,6 +16,7 @@ from edgenn.errors import BundleError
 from edgenn.runtime.update.device import percentile
 
 INDEX = "index.json"
+SIGNED = ".sig"  # at the end of the name of the file beside an index
 INDEX_VERSION = 1
 MAX_INDEX = 1 << 20
 MAX_BUNDLE = 1 << 30
@@ -48,6 +49,11 @@ class Index(Strict):
 
     version: Literal[1] = 1
     releases: tuple[Release, ...] = Field(default=(), max_length=1000)
+
+    @property
+    def name(self) -> str:
+        """Of the model; empty where nothing is listed."""
+        return self.releases[0].name if self.releases else ""
 
     @model_validator(mode="after")
     def _is_of_one_model(self) -> Index:
@@ -92,7 +98,14 @@ def parse_index(data: bytes, where: str) -> Index:
 
 
 def choose(
-    index: Index, *, name: str, serial: int, refused: Collection[int], device: str, edgenn: str
+    index: Index,
+    *,
+    name: str,
+    serial: int,
+    refused: Collection[int],
+    device: str,
+    edgenn: str,
+    floor: int = 0,
 ) -> Choice:
     """The newest release that is for this device.
 
@@ -103,20 +116,22 @@ def choose(
         refused: Serials that failed here.
         device: Its id.
         edgenn: Version that runs here.
+        floor: The largest serial that ever ran; smaller ones are not taken.
     """
+    listed = index.name
     if not index.releases:
         return Choice(None)
-    listed = index.releases[0].name
     if name and listed != name:
         return Choice(None, f"the index is of {listed}, but {name} runs here; it is ignored")
     newest = max(release.serial for release in index.releases)
-    if newest < serial:
+    if newest < max(serial, floor):
         return Choice(
-            None, f"the index ends at serial {newest}, but {serial} runs here; it is ignored"
+            None,
+            f"the index ends at serial {newest}, but {max(serial, floor)} ran here; it is ignored",
         )
     reason = ""
     for release in sorted(index.releases, key=lambda r: -r.serial):
-        if release.serial <= serial or release.serial in refused:
+        if release.serial <= serial or release.serial < floor or release.serial in refused:
             continue
         if _numbers(release.min_edgenn) > _numbers(edgenn):
             reason = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import edgenn
 from edgenn.bundle.store import Bundle, open_bundle
@@ -21,13 +21,15 @@ from edgenn.errors import (
     MissingExtraError,
     ModelError,
     ParityError,
+    SourceError,
     TrustError,
     UsageError,
 )
 from edgenn.runtime.model import Model
 from edgenn.runtime.pipeline import Pipeline
+from edgenn.runtime.update import serials
 from edgenn.runtime.update.download import Client
-from edgenn.runtime.update.index import MAX_INDEX, Release, choose, parse_index
+from edgenn.runtime.update.index import MAX_INDEX, SIGNED, Release, choose, parse_index
 from edgenn.runtime.update.loader import Loader
 from edgenn.runtime.update.slots import Slot, Slots, Trial
 from edgenn.runtime.update.trial import Rules, Watch, patience, prove
@@ -50,6 +52,7 @@ class Updater:
         poll_s: Seconds between two looks.
         rules: When a new bundle is good enough.
         client: Gets files; None for one with timeouts as usual.
+        ledger: File of the largest serial of each model that ran; see `serials`.
 
     Attributes:
         name: Of the model that runs; empty before the first.
@@ -68,10 +71,12 @@ class Updater:
         poll_s: float = 600.0,
         rules: Rules | None = None,
         client: Callable[[threading.Event], Client] = Client,
+        ledger: Path | None = None,
     ) -> None:
         self.name, self.serial, self.slot = "", 0, ""
         self._url, self._slots, self._policy, self._device = url, slots, policy, device
         self._loader, self._poll_s, self._rules = loader, poll_s, rules or Rules()
+        self._ledger = ledger
         self._stopped = threading.Event()
         self._client = client(self._stopped)
         self._hopeless: set[str] = set()  # hashes of files that no further look makes better
@@ -87,12 +92,13 @@ class Updater:
         Without either the first release is downloaded, proved and confirmed.
 
         Args:
-            factory: Loads the bundle that the device came with, and tells its serial.
+            factory: Loads the bundle that the device came with, and tells its serial. One that
+                is not trusted any more, as its key was replaced, counts for nothing.
 
         Raises:
             EdgennError: There is nothing that may run.
         """
-        made = factory() if factory is not None else None
+        made, fault = _made(factory)
         while (slot := self._slots.good()) is not None and (made is None or slot.serial > made[1]):
             try:
                 model = self._loader.load(self._open(self._slots.path(slot), slot))
@@ -103,6 +109,15 @@ class Updater:
             return self._runs(model, slot.serial, slot.slot)
         if made is not None:
             return self._runs(made[0], made[1], "")
+        try:
+            return self._first()
+        except ModelError as error:
+            # What a server has may be another thing soon: no reason for systemd to give up.
+            raise fault or SourceError(str(error)) from error
+        except EdgennError as error:
+            raise (fault or error) from None
+
+    def _first(self) -> Model:
         release = self._look()
         if release is None:
             raise BundleError(f"{self._url} has no release for this device yet; name a MODEL")
@@ -180,11 +195,16 @@ class Updater:
             _log.warning("%s", text)
 
     def _look(self) -> Release | None:
-        index = parse_index(self._client.fetch(self._url, MAX_INDEX), self._url)
+        data = self._client.fetch(self._url, MAX_INDEX)
+        index = parse_index(data, self._url)
+        name = self.name or index.name
+        if self._policy is not None:
+            self._check_index(self._policy, data, name)
         choice = choose(
             index,
-            name=self.name,
+            name=name,
             serial=max(self.serial, self._slots.serial),
+            floor=0 if self._ledger is None else serials.floor(self._ledger, name),
             refused=self._slots.state.refused,
             device=self._device,
             edgenn=edgenn.__version__,
@@ -194,6 +214,31 @@ class Updater:
         if choice.release is not None and choice.release.sha256 in self._hopeless:
             return None
         return choice.release
+
+    def _check_index(self, policy: Policy, data: bytes, name: str) -> None:
+        """Refuse an index that is older than one before, or that lost its signature.
+
+        Raises:
+            TrustError: It is.
+        """
+        url, key = signature_url(self._url), f"index of {name}"
+        seen = 0 if self._ledger is None else serials.floor(self._ledger, key)
+        signed = self._client.fetch_if_any(url, MAX_INDEX)
+        if not signed.lstrip().startswith(b"{"):  # a page that says so, if anything
+            if seen:
+                raise TrustError(
+                    f"{self._url} was signed before, and is not any more; it is ignored"
+                )
+            return
+        said = policy.open_index(data, signed, url)
+        if said.name != name:
+            raise TrustError(f"{url} is of {said.name}, but {name} runs here; it is ignored")
+        if said.edition < seen:
+            raise TrustError(
+                f"{self._url} is edition {said.edition}, but {seen} was seen here; it is ignored"
+            )
+        if self._ledger is not None:
+            serials.remember(self._ledger, key, said.edition)
 
     def _obtain(self, release: Release) -> Trial:
         """Download, check and prove a release, and put it into the free slot."""
@@ -287,7 +332,31 @@ class Updater:
     def _runs(self, model: Model, serial: int, slot: str) -> Model:
         self.name, self.serial, self.slot = model.manifest.name, serial, slot
         self._running = model
+        if self._ledger is not None:
+            try:
+                serials.remember(self._ledger, self.name, serial)
+            except TrustError as error:  # a full disk is no reason to stop what is trusted
+                _log.warning("%s", error)
         return model
+
+
+def _made(
+    factory: Callable[[], tuple[Model, int]] | None,
+) -> tuple[tuple[Model, int] | None, TrustError | None]:
+    """What a factory makes, or why that is not trusted."""
+    if factory is None:
+        return None, None
+    try:
+        return factory(), None
+    except TrustError as error:
+        _log.warning("%s; what the server has is used, if anything", error)
+        return None, error
+
+
+def signature_url(url: str) -> str:
+    """Address of the signature beside an index."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=parts.path + SIGNED))
 
 
 def _named(slot: Slot) -> tuple[str, int]:

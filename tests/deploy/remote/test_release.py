@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from edgenn.deploy.remote import release
-from edgenn.deploy.remote.release import Releases
+from edgenn.deploy.remote.release import Releases, Serials
 from edgenn.deploy.remote.talk import RefusedError
 
 BUNDLE = b"a bundle"
@@ -88,3 +88,18 @@ def test_a_release_that_counts_is_not_dropped_and_another_is(releases, make):
     assert not second.exists()
     releases.point(None)
     assert releases.current() is None
+
+
+def test_serials_are_as_they_were_before_a_release_that_failed(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    file = tmp_path / "edgenn/serials.json"
+    file.parent.mkdir()
+    none = Serials()
+    file.write_text('{"person": 3}')
+    serials = Serials()
+    file.write_text('{"person": 4}')
+    serials.put_back()
+    assert file.read_text() == '{"person": 3}'
+    none.put_back()
+    none.put_back()
+    assert not list(file.parent.iterdir())

@@ -102,6 +102,11 @@ def test_failed_cases_are_left_out():
         compare(report(case(1.0)), report(failed))
 
 
+def test_a_report_without_rounds_is_compared_all_the_same():
+    (ratio,) = compare(report(case(4.0)), report(case(2.0, round_p50_ms=())))
+    assert ratio.p50 == 0.5
+
+
 def test_a_report_comes_back_from_its_file(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(report(case(10.0)).to_json())

@@ -19,7 +19,7 @@ def module(tmp_path, monkeypatch):
 
 def test_what_is_installed_here_is_imported_and_tried():
     software = look()
-    for name in ("numpy", "pydantic", "cv2"):
+    for name in ("numpy", "pydantic", "cv2", "cryptography", "paho"):
         assert software.has(name)
         assert software.get(name).version[0].isdigit()
     assert any("opencv" in name for name in software.get("cv2").distributions)

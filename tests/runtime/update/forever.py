@@ -23,9 +23,12 @@ def work(folder: str, url: str, key: str) -> None:
     module.prove = lambda *_: None
     slots = Slots(Path(folder))
     updater = Updater(url, slots, Policy((read_public(Path(key)),)), "d", Loader())
-    updater.start_with(None)
+    # The server goes on to the next release while one of them is on its way.
+    started = False
+    while not started:
+        with contextlib.suppress(SourceError):
+            started = bool(updater.start_with(None))
     while True:
-        # The server goes on to the next release while one of them is on its way.
         with contextlib.suppress(SourceError):
             release = updater._look()
             trial = slots.state.trial or (release and updater._obtain(release))

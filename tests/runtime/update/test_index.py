@@ -32,7 +32,7 @@ def test_the_newest_release_that_is_for_this_device_is_chosen():
 def test_what_is_not_taken_is_told():
     lower = chosen(release(3), release(4))
     assert lower.release is None
-    assert lower.reason == "the index ends at serial 4, but 5 runs here; it is ignored"
+    assert lower.reason == "the index ends at serial 4, but 5 ran here; it is ignored"
     assert chosen(release(9), name="watch").reason.startswith("the index is of person, but watch")
     needs = chosen(release(6), release(9, min_edgenn="0.10"))
     assert needs.release.serial == 6

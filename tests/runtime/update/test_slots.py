@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from time import sleep
 
@@ -124,15 +125,17 @@ def test_downloads_of_others_are_removed(slots):
 
 def kill_again_and_again(folder, server, maker, times, seed=0):
     """Kills updates at random moments; the serials that a start found after each kill."""
-    serial = 0
+    serial, one_at_a_time = 0, threading.Lock()
 
     def newer(handler):
         nonlocal serial
-        serial += 1
-        for old in server.folder.glob("*"):
-            old.unlink()
-        maker.publish(serial)
-        handler.hand_out((server.folder / "index.json").read_bytes())
+        with one_at_a_time:  # the request of one that was killed may still be under way
+            serial += 1
+            for old in server.folder.glob("*"):
+                old.unlink()
+            maker.publish(serial)
+            data = (server.folder / "index.json").read_bytes()
+        handler.hand_out(data)
 
     server.odd["index.json"] = newer
     policy = Policy((maker.public,))
@@ -157,6 +160,7 @@ def kill_again_and_again(folder, server, maker, times, seed=0):
                 slots.close()
                 if good is None:
                     assert not found, state  # nothing was ever confirmed
+                    reach *= 1.1
                     continue
                 trusted = policy.open(slots.path(good))
                 assert trusted.statement.serial == good.serial
