@@ -10,6 +10,7 @@ from time import monotonic
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 # A supervisor that signals a process and its group sends two at once.
 _SAME_S = 1.0
 
@@ -22,7 +23,7 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
         del frame
-        if number == signal.SIGHUP:
+        if number == _HANGUP:
             _leave_terminal()
         if first is None:
             first = monotonic()
@@ -32,8 +33,9 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.raise_signal(number)
 
     heeded = list(_SIGNALS)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: outlives its terminal
-        heeded.append(signal.SIGHUP)
+    # With nohup a run outlives its terminal.
+    if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+        heeded.append(_HANGUP)
     before = {int(n): signal.signal(n, handle) or signal.SIG_DFL for n in heeded}
     try:
         yield
