@@ -26,6 +26,11 @@ command line prints it without a traceback and exits with the class's code.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class EdgennError(Exception):
     """Base of every error that a user can cause or mend."""
@@ -121,3 +126,9 @@ class DeployError(EdgennError):
     """A device that could not be deployed to; what ran there before runs on."""
 
     exit_code = 14
+
+
+def faults(error: ValidationError, most: int | None = None) -> str:
+    """What is wrong and where, of all that a check against a schema found or of the first few."""
+    found = error.errors()[:most]
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in found)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from edgenn.bundle.manifest import Chain, Manifest, Member
 from edgenn.bundle.store import Bundle, open_bundle, write_bundle
-from edgenn.errors import BundleError
+from edgenn.errors import BundleError, faults
 
 LANDMARKS, TRACE = "landmarks.edgenn", "trace.edgenn"
 
@@ -59,8 +59,7 @@ def compose(
             }
         )
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise BundleError(f"the nets cannot be chained: {faults}") from error
+        raise BundleError(f"the nets cannot be chained: {faults(error)}") from error
     write_bundle(manifest, files, out)
     return manifest
 

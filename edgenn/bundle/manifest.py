@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgenn.errors import BundleError, ModelError
+from edgenn.errors import BundleError, ModelError, faults
 from edgenn.ops.crop import RegionRule
 from edgenn.ops.preprocess import CenterCrop, Color, Layout, Letterbox, Normalize, Resize, Step
 
@@ -367,8 +367,7 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise BundleError(f"{where}: the manifest is not valid: {faults}") from error
+        raise BundleError(f"{where}: the manifest is not valid: {faults(error)}") from error
     except ModelError as error:
         raise BundleError(f"{where}: the manifest is not valid: {error}") from error
 

@@ -31,7 +31,7 @@ from edgenn.bundle.store import (
     hashes,
     open_bundle,
 )
-from edgenn.errors import BundleError, TrustError, UsageError
+from edgenn.errors import BundleError, TrustError, UsageError, faults
 
 SIGNATURES = "signatures.json"
 MAX_SERIAL = (1 << 53) - 1  # every JSON reader has it exactly
@@ -336,9 +336,7 @@ def _parse(kind: type[M], text: str | bytes, what: str) -> M:
     try:
         return kind.model_validate(json.loads(text))
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise TrustError(f"{what} is damaged: {where}: {fault['msg']}") from error
+        raise TrustError(f"{what} is damaged: {faults(error, 1)}") from error
     except (ValueError, RecursionError) as error:
         first = str(error).splitlines()[0]
         raise TrustError(f"{what} is damaged: {first}") from error

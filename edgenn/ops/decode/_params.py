@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgenn.errors import ModelError
+from edgenn.errors import ModelError, faults
 from edgenn.plugins import suggestion
 
 T = TypeVar("T")
@@ -27,8 +27,7 @@ def parse(kind: type[T], params: Mapping[str, Any]) -> T:
     try:
         return TypeAdapter(kind).validate_python(dict(params))
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ModelError(f"decode parameters do not fit: {faults}") from error
+        raise ModelError(f"decode parameters do not fit: {faults(error)}") from error
 
 
 def of_pictures(size: tuple[int, int] | None, layout: str) -> tuple[int, int]:

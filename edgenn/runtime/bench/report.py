@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgenn.errors import UsageError
+from edgenn.errors import UsageError, faults
 
 SCHEMA_VERSION = 1
 _OWN_CORE = 0.9
@@ -215,6 +215,4 @@ def read_report(path: Path) -> Report:
     try:
         return Report.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path} is no report of edgenn bench: {where}: {first['msg']}") from error
+        raise UsageError(f"{path} is no report of edgenn bench: {faults(error, 1)}") from error

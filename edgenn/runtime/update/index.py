@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from edgenn.bundle.manifest import Strict
 from edgenn.bundle.trust import MAX_SERIAL
-from edgenn.errors import BundleError
+from edgenn.errors import BundleError, faults
 from edgenn.runtime.update.device import percentile
 
 INDEX = "index.json"
@@ -91,10 +91,7 @@ def parse_index(data: bytes, where: str) -> Index:
     try:
         return Index.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5]
-        )
-        raise BundleError(f"{where} is not a valid index: {faults}") from error
+        raise BundleError(f"{where} is not a valid index: {faults(error, 5)}") from error
 
 
 def choose(
