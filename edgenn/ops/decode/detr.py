@@ -18,6 +18,7 @@ import numpy as np
 
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import (
+    IMAGENET,
     Candidates,
     Count,
     Share,
@@ -36,7 +37,6 @@ from edgenn.types import Detections, Floats
 
 # COCO's numbers from 0 to 90, of which eleven stand for nothing.
 _COCO_ALL = 91
-_IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 # More queries than any net of the family has; beyond it are cells of a grid.
 _MAX_QUERIES = 1000
 
@@ -137,7 +137,7 @@ def recognise(file: Foreign) -> Match | None:
     # which ask for a mask, and so does RF-DETR ("dets", "labels").
     is_first = nothing or columns == _COCO_ALL or "pixel_mask" in file.inputs
     rf = boxes.lower() == "dets"
-    mean, std = _IMAGENET if is_first or rf else ((0.0,) * 3, (255.0,) * 3)
+    mean, std = IMAGENET if is_first or rf else ((0.0,) * 3, (255.0,) * 3)
     return Match(
         outputs={"logits": logits, "boxes": boxes},
         classes=columns - nothing,

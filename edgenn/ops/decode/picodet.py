@@ -34,7 +34,7 @@ from edgenn.ops.decode._foreign import (
     stacked,
     tensor,
 )
-from edgenn.ops.decode._grid import cell_count, centers
+from edgenn.ops.decode._grid import cell_count, cells_off, centers
 from edgenn.ops.decode._integral import boxes as to_boxes
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import Ids, above, finish, strongest
@@ -167,12 +167,11 @@ def fits(match: Match, samples: Sequence[Mapping[str, Floats]]) -> bool:
 
 def shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> bool:
     """Whether boxes are corners, in pixels, about their own cells."""
-    middles, strides = centers(size, match.params["strides"])
-    boxes = np.concatenate(stacked(samples, "boxes")[:, 0])
-    off = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.tile(strides, (len(samples), 1))
-    off -= np.tile(middles / strides, (len(samples), 1))
-    ordered = (boxes[:, 2:] >= boxes[:, :2]).all(1).mean()
-    return bool(ordered > _ORDERED and np.median(np.abs(off)) < _NEAR)
+    boxes = stacked(samples, "boxes")[:, 0]
+    low, high = boxes[..., :2], boxes[..., 2:]
+    ordered = (high >= low).all(-1).mean()
+    off = cells_off((low + high) / 2, size, match.params["strides"])
+    return bool(ordered > _ORDERED and off < _NEAR)
 
 
 def _from_decoded(file: Foreign) -> Match | None:

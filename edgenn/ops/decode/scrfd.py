@@ -18,7 +18,7 @@ import numpy as np
 
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import Candidates, Count, Share, Strides, by_stride, grids, sound
-from edgenn.ops.decode._grid import cell_count, centers
+from edgenn.ops.decode._grid import cell_count, centers, points_of
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -75,11 +75,7 @@ def build(
         corner, step = corners[hits], steps[hits]
         far = reach[hits] * step
         boxes = np.concatenate([corner - far[:, :2], corner + far[:, 2:]], 1)
-        shown = None
-        if p.points:
-            places = corner[:, None] + points[hits].reshape(-1, _POINTS, 2) * step[:, None]
-            each = np.broadcast_to(best[:, None, None], (*places.shape[:2], 1))
-            shown = np.concatenate([places, each], 2).astype(np.float32)
+        shown = points_of(points[hits], corner, step, best) if p.points else None
         return finish((boxes, best, ids), p, labels, geometry, shown)
 
     return decode

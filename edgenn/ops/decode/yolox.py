@@ -19,7 +19,7 @@ from pydantic import Field
 from edgenn.errors import ModelError
 from edgenn.ops.decode import Decoder, Foreign, Match
 from edgenn.ops.decode._foreign import are_shares, from_middle, sound, stacked
-from edgenn.ops.decode._grid import MAX_LOG
+from edgenn.ops.decode._grid import MAX_LOG, cells_off
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import above, finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -147,12 +147,12 @@ def shows(match: Match, samples: Sequence[Mapping[str, Floats]], size: tuple[int
 
 def _off(samples: Sequence[Mapping[str, Floats]], size: tuple[int, int]) -> dict[str, float]:
     """How many cells boxes are off theirs, if they are given in cells, pixels or on 0..1."""
-    points, scales = corners(size, Params().strides)
+    strides = Params().strides
+    points, scales = corners(size, strides)
     middles = stacked(samples, "rows")[:, 0, :, :2]
-    sides = np.array(size[::-1], np.float32)
     places = {
-        "cells": middles,
-        "pixels": middles / scales - points,
-        "shares": middles * sides / scales - points,
+        "cells": (middles + points) * scales,
+        "pixels": middles,
+        "shares": middles * np.array(size[::-1], np.float32),
     }
-    return {unit: float(np.median(np.abs(v - 0.5))) for unit, v in places.items()}
+    return {unit: cells_off(v, size, strides) for unit, v in places.items()}

@@ -26,10 +26,9 @@ from edgenn.ops.decode._foreign import (
     by_stride,
     from_middle,
     grids,
-    keypoints,
     sound,
 )
-from edgenn.ops.decode._grid import MAX_LOG, cell_count, centers
+from edgenn.ops.decode._grid import MAX_LOG, cell_count, centers, points_of
 from edgenn.ops.decode._params import of_pictures, parse
 from edgenn.ops.decode._select import finish, strongest
 from edgenn.ops.preprocess import Geometry
@@ -67,7 +66,6 @@ def build(
     counts = {stride: cell_count(size, (stride,)) for stride in p.strides}
     middles, steps = centers(size, p.strides)
     corners = middles - steps / 2
-    unit = np.ones(2, np.float32)
 
     def decode(outputs: Mapping[str, Floats], geometry: Geometry | None) -> Detections:
         def joined(name: str, width: int) -> Floats:
@@ -83,9 +81,7 @@ def build(
         corner, step, box = corners[hits], steps[hits], boxes[hits]
         sides = np.exp(box[:, 2:].clip(max=MAX_LOG)) * step
         found = from_middle(np.concatenate([corner + box[:, :2] * step, sides], 1))
-        places = corner[:, None] + points[hits].reshape(-1, _POINTS, 2) * step[:, None]
-        shown = keypoints(places, unit)
-        shown[..., 2] = best[:, None]
+        shown = points_of(points[hits], corner, step, best)
         return finish((found, best, ids), p, labels, geometry, shown)
 
     return decode

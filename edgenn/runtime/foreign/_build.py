@@ -30,7 +30,7 @@ from edgenn.runtime import engines
 from edgenn.runtime.foreign._file import MAX_ELEMENTS, Opened, open_file
 from edgenn.runtime.foreign._inputs import Inputs, Picture, sort_inputs
 from edgenn.runtime.foreign._labels import choose_labels, has_background
-from edgenn.runtime.foreign._layouts import choose_layout, shown
+from edgenn.runtime.foreign._layouts import choose_layout, renamed, shown
 from edgenn.runtime.foreign._memory import Memory, Tensors, find_memory
 from edgenn.runtime.foreign._metadata import Said, read_metadata
 from edgenn.runtime.foreign._pixels import is_usual
@@ -163,8 +163,7 @@ def _read_outputs(
     reasons = [f"layout {layout}: {match.why}"]
     plugin = plugins.load(decode, layout)
     if hasattr(plugin, "settle"):
-        named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
-        match, why = plugin.settle(match, named, foreign.size)
+        match, why = plugin.settle(match, renamed(match, samples), foreign.size)
         reasons.append(f"{' '.join(f'{k} {v}' for k, v in match.params.items())}: {why}")
     return layout, match, reasons
 

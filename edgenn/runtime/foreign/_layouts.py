@@ -21,12 +21,17 @@ def _with_values(
 ) -> Match | None:
     """The same, as sure as the values leave it or make it; None where nothing speaks for it."""
     plugin = plugins.load(decode, name)
-    named = [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
+    named = renamed(match, samples)
     if hasattr(plugin, "fits") and not plugin.fits(match, named):
         why = f"{match.why}, though its values speak against it"
         return replace(match, sure=False, why=why) if match.sure else None
     sure = match.sure or (hasattr(plugin, "shows") and bool(plugin.shows(match, named, size)))
     return replace(match, sure=sure)
+
+
+def renamed(match: Match, samples: Sequence[Mapping[str, Floats]]) -> list[dict[str, Floats]]:
+    """Outputs of a few pictures by the layout's names."""
+    return [{k: sample[v] for k, v in match.outputs.items()} for sample in samples]
 
 
 def choose_layout(

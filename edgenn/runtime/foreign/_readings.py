@@ -10,6 +10,7 @@ from edgenn.errors import ModelError, UsageError
 from edgenn.ops.preprocess import Layout, Normalize
 from edgenn.runtime._shapes import holding
 from edgenn.runtime.foreign._file import Opened
+from edgenn.runtime.foreign._layouts import shown
 from edgenn.runtime.foreign._memory import partner
 from edgenn.runtime.foreign._wishes import Wishes, formula, scaling, spread
 
@@ -42,7 +43,7 @@ def find_readings(
         ModelError: It takes several windows at once.
         UsageError: A flag is missing, or contradicts the file.
     """
-    shown = ", ".join(f"{n!r} {s}" for n, s in known.items()) or "no input"
+    takes = shown(known)
     told = {
         "--channels (the name of each value of a reading)": wishes.channels,
         "--rate (readings a second)": wishes.rate,
@@ -50,7 +51,7 @@ def find_readings(
     missing = " and ".join(flag for flag, value in told.items() if not value)
     if missing:
         raise UsageError(
-            f"{file.path} takes {shown}; {wishes.of_readings[0]} says that these are readings of "
+            f"{file.path} takes {takes}; {wishes.of_readings[0]} says that these are readings of "
             f"a sensor: give {missing} too"
         )
     if wishes.size or wishes.color or wishes.fit:
@@ -71,7 +72,7 @@ def find_readings(
     if not found:
         refuse_batch(file, {n: s for n, s in known.items() if count in s[1:]})
         raise UsageError(
-            f"--channels names {count}, but no input of {file.path} has so many: it takes {shown}"
+            f"--channels names {count}, but no input of {file.path} has so many: it takes {takes}"
         )
     ((name, (layout, free)),) = found.items()
     length, why = _length(file, name, free, wishes, steps=len(known) > 1 or bool(wishes.state))

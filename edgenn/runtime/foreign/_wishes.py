@@ -8,10 +8,11 @@ from typing import Literal
 
 from edgenn.errors import ModelError, UsageError
 from edgenn.ops.decode import Fit
+from edgenn.ops.decode._foreign import IMAGENET
 from edgenn.ops.preprocess import Color, Normalize
 
 SCALES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "imagenet": IMAGENET,
     "0..1": ((0.0,) * 3, (255.0,) * 3),
     "-1..1": ((127.5,) * 3, (127.5,) * 3),
     "0..255": ((0.0,) * 3, (1.0,) * 3),
