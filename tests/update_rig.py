@@ -14,7 +14,7 @@ import pytest
 
 from edgenn.bundle.signing import new_key, sign
 from edgenn.bundle.store import open_bundle, replace_manifest
-from edgenn.bundle.trust import read_public
+from edgenn.bundle.trust import Policy, read_public
 from edgenn.runtime.update.publish import publish
 
 
@@ -136,3 +136,14 @@ def server(tmp_path):
 @pytest.fixture
 def maker(tmp_path, tiny, server):
     return Maker(tmp_path, tiny, server.folder)
+
+
+@pytest.fixture
+def policy(maker):
+    return Policy((maker.public,))
+
+
+@pytest.fixture
+def unproved(monkeypatch):
+    """Leaves out the golden samples, for what has to do with the trial alone."""
+    monkeypatch.setattr("edgenn.runtime.update.updater.prove", lambda *_: None)
