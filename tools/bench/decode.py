@@ -401,7 +401,9 @@ def row(name: str, candidates: int, rounds: int) -> str:
     conf = float(case.params.get("conf", 0.4))
     labels = tuple(map(str, range(case.classes)))
     plugin = plugins.load(decode, name)
-    wishes = {"max_det": candidates, "iou": IOU, "conf": conf, **case.params}
+    wishes = {"max_det": candidates, "conf": conf, **case.params}
+    if not case.suppressed:
+        wishes["iou"] = IOU
     fitting = {f.name for f in dataclasses.fields(plugin.Params)}
     params = {k: v for k, v in wishes.items() if k in fitting or k in case.params}
     shipped = plugin.build(params, labels, case.size)
