@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from time import monotonic, sleep
 
 from edgenn.runtime.engines._fair import FairLock
 
 
-def test_one_at_a_time_and_all_alike():
+def test_one_at_a_time():
     lock, inside, most = FairLock(), [], []
-    turns: Counter[int] = Counter()
     end = monotonic() + 0.5
 
     def work(number):
@@ -19,7 +17,6 @@ def test_one_at_a_time_and_all_alike():
                 most.append(len(inside))
                 sleep(0.002)
                 inside.remove(number)
-                turns[number] += 1
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
@@ -27,4 +24,30 @@ def test_one_at_a_time_and_all_alike():
     for thread in threads:
         thread.join()
     assert max(most) == 1
-    assert max(turns.values()) - min(turns.values()) <= 2
+    assert len(most) > 50
+
+
+def test_turns_come_in_the_order_in_which_they_were_asked_for():
+    """Also one who has just had a turn waits for those who asked before."""
+    lock, turns, threads = FairLock(), [], []
+
+    def ask(number):
+        with lock:
+            turns.append(number)
+
+    def asked(number):
+        threads.append(threading.Thread(target=ask, args=(number,)))
+        threads[-1].start()
+        until = monotonic() + 10
+        while len(lock._waiting) < len(threads):
+            assert monotonic() < until
+            sleep(0.001)
+
+    with lock:
+        for number in (2, 0, 3, 1):
+            asked(number)
+    with lock:
+        turns.append("again")
+    for thread in threads:
+        thread.join()
+    assert turns == [2, 0, 3, 1, "again"]
