@@ -24,7 +24,7 @@ def test_one_at_a_time():
     for thread in threads:
         thread.join()
     assert max(most) == 1
-    assert len(most) > 50
+    assert len(most) >= 4
 
 
 def test_turns_come_in_the_order_in_which_they_were_asked_for():
