@@ -289,12 +289,17 @@ def _open(
     if hasattr(plugin, "open_on"):
         opened: engines.Engine = plugin.open_on(data, threads, wish, profile)
         return opened
-    if wish.provider not in ("auto", "cpu") or profile is not None:
-        what = f"provider {wish.provider}" if profile is None else "profiler"
-        raise UsageError(f"{variant.file}: the {variant.engine} engine has no {what}")
+    if wish.provider not in ("auto", "cpu"):
+        raise UsageError(
+            f"{variant.file}: the {variant.engine} engine has no provider {wish.provider}"
+        )
     if wish.half:
         _log.warning("%s runs in %s: --half is for TensorRT", variant.file, variant.precision)
-    engine: engines.Engine = plugin.open_model(data, threads)
+    engine: engines.Engine = (
+        plugin.open_model(data, threads)
+        if profile is None
+        else plugin.open_profiled(data, threads, profile)
+    )
     return engine
 
 

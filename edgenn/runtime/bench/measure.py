@@ -117,7 +117,7 @@ def measure(request: Request) -> Reply:
         threads=request.threads,
         provider=request.provider,
         half=request.half,
-        profile=str(folder / "onnxruntime") if profiling else None,
+        profile=str(folder / "profile") if profiling else None,
     )
     opened = perf_counter()
     tensor = item_tensor(model, item)

@@ -29,7 +29,6 @@ from edgenn.errors import MissingExtraError, UsageError
 from edgenn.runtime.bench.energy import SYS, Meter
 from edgenn.runtime.bench.fingerprint import fingerprint
 from edgenn.runtime.bench.measure import Reply, Request, durations_file, input_name
-from edgenn.runtime.bench.profile import NO_LITERT
 from edgenn.runtime.bench.report import Case, Profile, Report, Settings
 from edgenn.runtime.engines._providers import Provider
 from edgenn.runtime.files import installed, on_gpu, resolve
@@ -197,9 +196,6 @@ def _round(case: _Open, base: Request) -> None:
 def _profile(case: _Open, base: Request) -> None:
     if case.error:
         case.note = "it could not be run"
-        return
-    if case.variant.engine == "litert":
-        case.note = NO_LITERT
         return
     request = dataclasses.replace(base, file=case.variant.file, threads=case.threads, seconds=0.0)
     reply = _ask(request)

@@ -8,9 +8,11 @@ turn arrays into arrays; what they mean is the manifest's business:
 - ``read_manifest(data: bytes) -> str | None``: the JSON embedded in the file.
 
 For files that edgenn did not write a fourth, ``read_extras(data, engine) -> Extras``.
-One that can compute elsewhere than on the CPU, or write a profile, has a fourth:
+One that can compute elsewhere than on the CPU, and write a profile, has a fourth, and one that only
+can write a profile the other; what they open has ``end_profiling() -> str`` then:
 
-- ``open_on(data: bytes, threads: int, wish: Wish, profile: str | None) -> Engine``.
+- ``open_on(data: bytes, threads: int, wish: Wish, profile: str | None) -> Engine``;
+- ``open_profiled(data: bytes, threads: int, profile: str) -> Engine``.
 """
 
 from __future__ import annotations

@@ -5,11 +5,13 @@ what the device has (32-bit ARM).
 from __future__ import annotations
 
 import io
+import json
 import logging
 import re
 import zipfile
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from edgenn.errors import ModelError
 from edgenn.runtime.engines import Extras
 from edgenn.runtime.engines._fair import FairLock
 from edgenn.runtime.engines._flatbuffer import has_dense_channels, label_files, tensor_scaling
+from edgenn.runtime.engines._litert_profiler import Recorder
 from edgenn.types import Floats
 
 try:
@@ -102,6 +105,40 @@ class LiteRtEngine:
                 name: dequantize(self._interpreter.get_tensor(d["index"]), d)
                 for name, d in self._outs.items()
             }
+
+
+class ProfiledEngine(LiteRtEngine):
+    """One whose inferences are also run where LiteRT can say what each operator takes."""
+
+    def __init__(self, engine: LiteRtEngine, recorder: Recorder, path: Path) -> None:
+        super().__init__(engine._interpreter)
+        self._recorder, self._path = recorder, path
+
+    def run(self, feeds: Mapping[str, Floats]) -> dict[str, Floats]:
+        """See `edgenn.runtime.engines.Engine.run`."""
+        found = super().run(feeds)
+        self._recorder.run({n: quantize(v, self._ins[n]) for n, v in feeds.items()})
+        return found
+
+    def end_profiling(self) -> str:
+        """Path of the profile of all that ran, in the form that ONNX Runtime writes."""
+        self._path.write_text(json.dumps(self._recorder.events()), encoding="utf-8")
+        return str(self._path)
+
+
+def open_profiled(data: bytes, threads: int, profile: str) -> ProfiledEngine:
+    """Load a model from memory, and write a profile of what it runs.
+
+    Args:
+        data: The .tflite file.
+        threads: Worker threads; 0 lets the engine choose.
+        profile: Beginning of the path of the profile.
+
+    Raises:
+        ModelError: Not a model that LiteRT can load, or no profiler in this LiteRT.
+    """
+    engine = open_model(data, threads)
+    return ProfiledEngine(engine, Recorder(data, threads), Path(f"{profile}_litert.json"))
 
 
 def open_model(data: bytes, threads: int) -> LiteRtEngine:
