@@ -14,8 +14,10 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 QEMU = "qemu-system-x86_64"
 # What a scenario has beside the camera and the bus: an init of its own, a disk.
-SYSTEMD = ("service", "powercut")
+SYSTEMD = ("service", "powercut", "deploy")
 DISK = ("powercut",)
+# What needs wheels, as there is no network: those of the device install for Debian's Python.
+WHEELS = ("deploy",)
 _MOST_CUTS = 10
 _ASK = "import sys, sysconfig; print(sys.base_prefix); print(sysconfig.get_path('purelib'))"
 _SAID = ("PASS", "FAIL", "INFO", "BOOT")
@@ -46,6 +48,8 @@ class Device:
             with disk.open("wb") as file:
                 file.truncate(512 << 20)
             subprocess.run(["mkfs.ext4", "-q", disk], check=True)
+        if self._scenario in WHEELS:
+            self._wheels()
         start = time.monotonic()
         boots = 0
         while not self._ended and boots <= _MOST_CUTS:
@@ -63,6 +67,26 @@ class Device:
         if self._scenario in DISK and not self._given.keep:
             self.out.with_suffix(".img").unlink()
         return {**told, "seconds": seconds, "boots": boots}
+
+    def _wheels(self) -> None:
+        """The checkout and all that it needs on a device, in the folder that the device sees."""
+        cargo, pip = self.out / "cargo", [self._given.python, "-m", "pip"]
+        subprocess.run(
+            [*pip, "wheel", "-q", "--no-deps", "-w", cargo, self._given.checkout.resolve()],
+            check=True,
+        )
+        (wheel,) = cargo.glob("edgenn-*.whl")
+        told = subprocess.run(
+            ["/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        only = ["--only-binary=:all:", f"--python-version={told.stdout.strip()}"]
+        pins = ["-c", self._given.checkout / "constraints.txt"]
+        subprocess.run(
+            [*pip, "download", "-q", *only, *pins, "-d", cargo, f"{wheel}[onnx]"], check=True
+        )
 
     def _settings(self, boots: int) -> None:
         """Shell variables that the device reads at first."""
@@ -87,6 +111,8 @@ class Device:
         kernel = self._given.kernel.resolve()
         line = "console=ttyS0 quiet loglevel=4 panic=-1 systemd.unified_cgroup_hierarchy=1"
         command = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"]
+        if self._scenario in WHEELS:
+            command += ["-m", "4096"]  # three installations, all in memory
         command += ["-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none"]
         command += ["-no-reboot", "-kernel", str(kernel / "vmlinuz")]
         command += ["-initrd", str(kernel / "initramfs"), "-append", line]
