@@ -17,6 +17,7 @@ from typing import IO
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from edgenn.errors import SinkError, UsageError
+from edgenn.runtime._connections import why
 from edgenn.runtime.sinks import Sink
 from edgenn.runtime.sinks._queued import Message, Queued
 from edgenn.runtime.sinks.jsonl import to_dict
@@ -90,18 +91,17 @@ class WebhookSink(Sink):
                 self._post_once(message.body)
             except urllib.error.HTTPError as error:
                 error.close()
-                why = f"the server answers {error.code} {error.reason}"
+                said = f"the server answers {error.code} {error.reason}"
                 if error.code < 500 and error.code not in _TRY_AGAIN:
-                    raise SinkError(why) from error
+                    raise SinkError(said) from error
             except (OSError, HTTPException) as error:
-                reason = getattr(error, "reason", error)
-                why = str(getattr(reason, "strerror", None) or reason or type(error).__name__)
+                said = why(error)
             else:
                 return
             if not left or not self.queue.pause(pause):
                 break
             pause *= 2
-        raise SinkError(why)
+        raise SinkError(said)
 
     def _post_once(self, body: bytes) -> None:
         # The scheme was checked to be http or https.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgenn.errors import SourceError
+from edgenn.runtime._connections import why
 from edgenn.runtime.update._http import Leash, request
 
 _CHUNK = 1 << 16
@@ -140,13 +141,11 @@ class Client:
                         yield part
             except urllib.error.HTTPError as error:
                 error.close()
-                why = f"the server answers {error.code} {_plain(error.reason)}"
-                raise SourceError(f"{url}: {why}") from error
+                said = f"the server answers {error.code} {_plain(error.reason)}"
+                raise SourceError(f"{url}: {said}") from error
             except (OSError, HTTPException, ValueError) as error:
-                reason = getattr(error, "reason", error)
-                said = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
-                why = _plain(said) or type(error).__name__
-                raise SourceError(slow if leash.stalled else f"cannot get {url}: {why}") from error
+                said = _plain(why(error)) or type(error).__name__
+                raise SourceError(slow if leash.stalled else f"cannot get {url}: {said}") from error
             if leash.stalled:
                 raise SourceError(slow)
 

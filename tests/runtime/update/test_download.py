@@ -197,11 +197,14 @@ def test_a_full_disk_is_told_before_anything_is_fetched(get, server, monkeypatch
 
 
 @pytest.fixture
-def certificate(tmp_path):
-    """Files of a certificate for 127.0.0.1 that signed itself, and of its key."""
+def certificate(tmp_path, request):
+    """Files of a certificate for 127.0.0.1 that signed itself, and of its key.
+
+    Valid now, or in as many days as the test says.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(timezone.utc)
+    now = datetime.now(timezone.utc) + timedelta(days=getattr(request, "param", 0))
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -221,13 +224,28 @@ def certificate(tmp_path):
     return tmp_path / "cert.pem", tmp_path / "key.pem"
 
 
-def test_https_wants_a_certificate_that_is_trusted(
-    get, server, client, certificate, monkeypatch, stopped
-):
+def speak_tls(server, certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.base = server.base.replace("http:", "https:")
+
+
+@pytest.mark.parametrize("certificate", [3650, -3650], indirect=True)
+def test_with_a_clock_that_is_wrong_by_years_the_clock_is_asked_about(
+    get, server, certificate, monkeypatch
+):
+    speak_tls(server, certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    today = datetime.now(timezone.utc).date()
+    with pytest.raises(SourceError, match=rf"the clock of this device says {today}, is it right\?"):
+        get()
+
+
+def test_https_wants_a_certificate_that_is_trusted(
+    get, server, client, certificate, monkeypatch, stopped
+):
+    speak_tls(server, certificate)
     with pytest.raises(SourceError, match=r"(?i)certificate verify failed"):
         get()
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
