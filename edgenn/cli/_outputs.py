@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from edgenn import plugins
 from edgenn.cli._options import Number, gathered, not_empty
@@ -52,6 +53,8 @@ class OutputFlags:
             self._spare(name)
         if self.out and self.save and Path(self.out).resolve() == Path(self.save).resolve():
             raise UsageError(f"--out and --save both name {self.out}; give each a file of its own")
+        if self.web is None and _is_typed("web_token"):
+            raise UsageError("--web-token is of no use without --web")
         _belongs("--out-max-mb", self.out_max_mb, "--out", self.out)
         _belongs("--mqtt-buffer", self.mqtt_buffer, "--mqtt", self.mqtt)
         for flag in ("ca", "cert", "key"):
@@ -139,6 +142,12 @@ class OutputFlags:
 def _belongs(flag: str, value: object, needed: str, there: object) -> None:
     if value is not None and there is None:
         raise UsageError(f"{flag} is of no use without {needed}")
+
+
+def _is_typed(name: str) -> bool:
+    """Whether a flag is in the command itself; its environment variable may be there for all."""
+    context = click.get_current_context()
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 output_options = gathered(

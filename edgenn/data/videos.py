@@ -16,6 +16,7 @@ import numpy as np
 from edgenn.data import Progress
 from edgenn.data.images import files
 from edgenn.errors import DataError
+from edgenn.ops.video_path import video_path
 from edgenn.runtime.sources import _container
 from edgenn.types import Image
 
@@ -64,7 +65,7 @@ def frame(path: Path, number: int) -> Image:
     Raises:
         DataError: There is none of that number, or it cannot be decoded.
     """
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(video_path(path))
     try:
         capture.set(cv2.CAP_PROP_POS_FRAMES, number)
         ok, image = capture.read()
@@ -85,7 +86,7 @@ def read(path: Path, first: int, count: int) -> Iterator[Image]:
         first: Number of the first frame.
         count: How many.
     """
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(video_path(path))
     try:
         # Seeking lands on the wrong frame in some containers.
         for _ in range(first):
@@ -108,7 +109,7 @@ def _facts(path: Path) -> Facts:
         return Facts(fault=f"cannot be read: {error.strerror}")
     if missing:
         return Facts(fault=f"the video is cut short: at least {missing} bytes are missing")
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(video_path(path))
     try:
         return _opened(capture, digest)
     except DataError as error:

@@ -15,6 +15,7 @@ from edgenn.errors import DataError
 from edgenn.export import clips
 from edgenn.export.patterns import pattern
 from edgenn.ops.preprocess import place
+from edgenn.ops.video_path import video_path
 from edgenn.recipe.load import expand
 from edgenn.recipe.schema import Recipe
 from edgenn.runtime.golden import GoldenSample
@@ -171,7 +172,7 @@ def _read(path: Path, least: int, count: int) -> list[Image | Floats]:
 
 
 def _frames(path: Path, count: int) -> list[Image | Floats]:
-    video = cv2.VideoCapture(str(path))
+    video = cv2.VideoCapture(video_path(path))
     try:
         total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
         wanted = set(np.linspace(0, max(0, total - 1), count + 2).astype(int)[1:-1].tolist())

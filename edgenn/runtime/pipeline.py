@@ -91,6 +91,8 @@ class Pipeline:
     ) -> None:
         numbers = {"max_frames": max_frames, "max_fps": max_fps, "latency_budget": latency_budget}
         _parts.refuse_numbers(numbers)
+        if gate not in (None, "motion"):
+            raise UsageError(f"gate must be 'motion' or None, not {gate!r}")
         self.model = _parts.own(model)
         self.health = Health()
         self._max_frames = max_frames

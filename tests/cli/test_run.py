@@ -155,6 +155,7 @@ def test_thresholds(run, squares, clip):
         (["--source", "{clip}", "--fps", "5"], "--size is for cameras, --fps for cameras and", 2),
         (["--source", "{clip}", "--out-max-mb", "1"], "--out-max-mb is of no use without --out", 2),
         (["--source", "{clip}", "--out", "-", "--out-max-mb", "1"], "--out-max-mb needs a file", 2),
+        (["--source", "{clip}", "--web-token", "x" * 12], "--web-token is of no use without", 2),
         (["--source", "{clip}", "--mqtt-buffer", "b"], "--mqtt-buffer is of no use without", 2),
         (["--source", "{clip}", "--mqtt", "host/a"], "--mqtt wants mqtt[s]://", 2),
         (["--source", "{clip}", "--mqtt", ""], "--mqtt wants mqtt[s]://", 2),

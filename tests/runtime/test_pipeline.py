@@ -425,6 +425,11 @@ def test_no_more_pictures_a_second_than_asked_for(squares, levels, clip, recordi
         Pipeline(recording, levels, max_fps=5)
 
 
+def test_a_gate_of_another_name_is_refused(squares):
+    with pytest.raises(UsageError, match="gate must be 'motion' or None, not 'movement'"):
+        Pipeline([], squares, gate="movement")
+
+
 def test_what_was_found_is_carried_on_while_nothing_moves(squares):
     def still():
         image = np.full((96, 128, 3), 20, np.uint8)

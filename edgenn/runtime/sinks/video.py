@@ -13,6 +13,7 @@ import cv2
 
 from edgenn.errors import SinkError
 from edgenn.ops.preprocess import Letterbox, place
+from edgenn.ops.video_path import video_path
 from edgenn.runtime.draw import draw
 from edgenn.runtime.sinks import Sink
 from edgenn.types import Frame, Image, Result
@@ -75,7 +76,7 @@ class VideoSink(Sink):
 
     def _check(self) -> None:
         # OpenCV's writer keeps a full disk to itself, so the file is asked what is in it.
-        written = cv2.VideoCapture(str(self._part))
+        written = cv2.VideoCapture(video_path(self._part))
         frames = int(written.get(cv2.CAP_PROP_FRAME_COUNT))
         written.release()
         if frames < self._written - 1:
@@ -88,7 +89,7 @@ class VideoSink(Sink):
         self._size = (image.shape[1], image.shape[0])
         self._start = time
         code = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
-        writer = cv2.VideoWriter(str(self._part), code, self._fps, self._size)
+        writer = cv2.VideoWriter(video_path(self._part), code, self._fps, self._size)
         if not writer.isOpened():
             self._part.unlink(missing_ok=True)
             size = "x".join(map(str, self._size))
@@ -104,5 +105,7 @@ def open_sink(target: str, fps: float = 0.0) -> VideoSink:
 
     Raises:
         SinkError: The folder or the kind of file will not do.
+        UsageError: The name will not do for OpenCV.
     """
+    video_path(target)
     return VideoSink(Path(target), fps)

@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 
 from edgenn.errors import SourceError
+from edgenn.ops.video_path import video_path
 from edgenn.runtime.sources import Kind, Options, Source, _container, _query
 from edgenn.runtime.sources._answers import why_not
 from edgenn.runtime.sources._pool import Pool
@@ -51,7 +52,7 @@ class Video(Source):
         self.dropped = 0
         self._pool = Pool()
         self._missing = 0 if is_url else _missing_bytes(Path(name))
-        self._capture = _open_url(name) if is_url else cv2.VideoCapture(name)
+        self._capture = _open_url(name) if is_url else cv2.VideoCapture(video_path(name))
         if not self._capture.isOpened():
             if is_url:
                 why = why_not(name) or f"nothing usable answered within {_TIMEOUT_MS // 1000} s"
