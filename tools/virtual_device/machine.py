@@ -14,8 +14,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 QEMU = "qemu-system-x86_64"
 # What a scenario has beside the camera and the bus: an init of its own, a disk.
-SYSTEMD = ("service", "powercut", "deploy")
-DISK = ("powercut",)
+SYSTEMD = ("service", "powercut", "update", "deploy")
+DISK = ("powercut", "update")
 # What needs wheels, as there is no network: those of the device install for Debian's Python.
 WHEELS = ("deploy",)
 _MOST_CUTS = 10

@@ -46,7 +46,7 @@ class _Event(ctypes.Structure):
 
 
 class Recorder:
-    """A compiled model with a running profiler.
+    """A compiled model with a running profiler; it stays until the process ends, which is soon.
 
     Args:
         data: The .tflite file.
