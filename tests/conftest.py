@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +93,13 @@ def _no_skip(report):
             report.outcome = "failed"
             report.longrepr = f"skipped, which EDGENN_CI forbids: {reason}"
     return report
+
+
+@pytest.fixture
+def heeded():
+    """Ctrl-C and a hang-up do what they usually do, also under nohup and behind an ``&``."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, how) for number, how in usual.items()}
+    yield
+    for number, how in before.items():
+        signal.signal(number, how)

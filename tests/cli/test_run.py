@@ -329,6 +329,7 @@ def test_libraries_below_keep_quiet(squares, clip):
     assert len(kinds) <= 5
 
 
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_cleanly(squares, tmp_path, number):
     source, out, save = (tmp_path / name for name in ("long.avi", "o.jsonl", "o.mp4"))
@@ -350,6 +351,7 @@ def test_a_signal_ends_the_run_cleanly(squares, tmp_path, number):
     assert cv2.VideoCapture(str(save)).get(cv2.CAP_PROP_FRAME_COUNT) == len(lines)
 
 
+@pytest.mark.usefixtures("heeded")
 def test_a_terminal_that_is_gone_does_not_cost_the_video(squares, tmp_path):
     out, save = tmp_path / "o.jsonl", tmp_path / "o.mp4"
     source = "test://?size=64x48&fps=10&frames=100000"

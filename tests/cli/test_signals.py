@@ -9,6 +9,7 @@ from edgenn.cli import _signals
 from edgenn.cli._signals import stop_on_signals
 
 
+@pytest.mark.usefixtures("heeded")
 def test_two_signals_at_once_are_one_and_a_later_one_does_not_wait(monkeypatch):
     stops, now = [], [100.0]
     monkeypatch.setattr(_signals, "monotonic", lambda: now[0])
