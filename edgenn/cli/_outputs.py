@@ -53,8 +53,7 @@ class OutputFlags:
             self._spare(name)
         if self.out and self.save and Path(self.out).resolve() == Path(self.save).resolve():
             raise UsageError(f"--out and --save both name {self.out}; give each a file of its own")
-        if self.web is None and _is_typed("web_token"):
-            raise UsageError("--web-token is of no use without --web")
+        _belongs("--web-token", _is_typed("web_token") or None, "--web", self.web)
         _belongs("--out-max-mb", self.out_max_mb, "--out", self.out)
         _belongs("--mqtt-buffer", self.mqtt_buffer, "--mqtt", self.mqtt)
         for flag in ("ca", "cert", "key"):

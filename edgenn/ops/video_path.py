@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from edgenn.errors import UsageError
 
@@ -13,7 +14,7 @@ def video_path(path: str | os.PathLike[str]) -> str:
     Raises:
         UsageError: The name is no UTF-8, which ends the whole process inside OpenCV.
     """
-    full = os.path.abspath(path)  # noqa: PTH100  Path keeps what is behind a link
+    full = str(Path(path).absolute())
     try:
         full.encode()
     except UnicodeEncodeError as error:

@@ -289,10 +289,10 @@ def _open(
     if hasattr(plugin, "open_on"):
         opened: engines.Engine = plugin.open_on(data, threads, wish, profile)
         return opened
-    if wish.provider not in ("auto", "cpu"):
-        raise UsageError(
-            f"{variant.file}: the {variant.engine} engine has no provider {wish.provider}"
-        )
+    lacks = profile is not None and not hasattr(plugin, "open_profiled")
+    if wish.provider not in ("auto", "cpu") or lacks:
+        what = "profiler" if lacks else f"provider {wish.provider}"
+        raise UsageError(f"{variant.file}: the {variant.engine} engine has no {what}")
     if wish.half:
         _log.warning("%s runs in %s: --half is for TensorRT", variant.file, variant.precision)
     engine: engines.Engine = (

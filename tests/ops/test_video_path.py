@@ -24,6 +24,13 @@ def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
         assert sum(1 for _ in video) == 5
 
 
+def test_what_is_above_a_linked_folder_is_that_of_the_folder_itself(tmp_path):
+    (tmp_path / "far" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "inner")
+    (tmp_path / "far" / "v.avi").touch()
+    assert Path(video_path(tmp_path / "link" / ".." / "v.avi")).exists()
+
+
 def test_a_name_that_is_no_utf8_is_refused_where_opencv_would_end_the_process(tmp_path):
     name = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.avi")
     Path(name).write_bytes(b"something")

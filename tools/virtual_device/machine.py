@@ -110,9 +110,9 @@ class Device:
     def _command(self) -> list[str]:
         kernel = self._given.kernel.resolve()
         line = "console=ttyS0 quiet loglevel=4 panic=-1 systemd.unified_cgroup_hierarchy=1"
-        command = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"]
-        if self._scenario in WHEELS:
-            command += ["-m", "4096"]  # three installations, all in memory
+        # Three installations, all of them in memory, want more.
+        memory = "4096" if self._scenario in WHEELS else "2048"
+        command = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory]
         command += ["-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none"]
         command += ["-no-reboot", "-kernel", str(kernel / "vmlinuz")]
         command += ["-initrd", str(kernel / "initramfs"), "-append", line]

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,10 @@ from edgenn.errors import ModelError
 from edgenn.runtime.engines import Extras
 from edgenn.runtime.engines._fair import FairLock
 from edgenn.runtime.engines._flatbuffer import has_dense_channels, label_files, tensor_scaling
-from edgenn.runtime.engines._litert_profiler import Recorder
 from edgenn.types import Floats
+
+if TYPE_CHECKING:
+    from edgenn.runtime.engines._litert_profiler import Recorder
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -137,6 +139,9 @@ def open_profiled(data: bytes, threads: int, profile: str) -> ProfiledEngine:
     Raises:
         ModelError: Not a model that LiteRT can load, or no profiler in this LiteRT.
     """
+    # Of the bench alone: a device that runs need not wait for it.
+    from edgenn.runtime.engines._litert_profiler import Recorder
+
     engine = open_model(data, threads)
     return ProfiledEngine(engine, Recorder(data, threads), Path(f"{profile}_litert.json"))
 
